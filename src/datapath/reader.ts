@@ -1,0 +1,82 @@
+/**
+ * What the metrics and the command line read from the datapath. Read-only and synchronous; every call reads the maps
+ * anew (batched), except the number of flows, which is counted every few seconds by the sweep.
+ */
+
+/** Packets and bytes since the endpoint came to be; summed over all CPUs. Bytes from the IP header on. */
+export interface TrafficCounter {
+  packets: bigint;
+  bytes: bigint;
+}
+
+/** The two ways through the host. */
+export interface PathCounters {
+  fast: TrafficCounter;
+  slow: TrafficCounter;
+}
+
+/** One endpoint of the datapath with its names and its counters. Receive is towards the container. */
+export interface EndpointReading {
+  slot: number;
+  generation: number;
+  endpointId: string;
+  containerId: string;
+  container: string;
+  network: string;
+  /** Dotted decimal. */
+  address: string;
+  ifindex: number;
+  device: string;
+  bridge: string;
+  masquerade: boolean;
+  bridging: boolean;
+  receive: PathCounters;
+  transmit: PathCounters;
+}
+
+/** Packets that were not fast, by the reason why. */
+export interface ReasonReading extends TrafficCounter {
+  /** The endpoint's names; undefined where the packet belongs to no endpoint that is known. */
+  container: string | undefined;
+  network: string | undefined;
+  direction: "receive" | "transmit";
+  verdict: "slow" | "drop";
+  /** Lower case, from bpf/lib/types.h: "not_ipv4", "malformed", ... */
+  reason: string;
+}
+
+/** How full a map is. Arrays say how many slots are in use. */
+export interface MapReading {
+  map: string;
+  entries: number;
+  maxEntries: number;
+  /** Writes of the control plane that failed because it was full. */
+  failedWrites: number;
+}
+
+export interface FlowsReading {
+  /** Entries of the flow table, one per direction, at the last count. */
+  entries: number;
+  maxEntries: number;
+  /** When it was counted (ms of the epoch); 0: not yet. */
+  countedAt: number;
+}
+
+export interface PortReading {
+  proto: "tcp" | "udp";
+  /** Dotted decimal; "0.0.0.0": any of the host's. */
+  address: string;
+  port: number;
+  container: string;
+  network: string;
+  containerAddress: string;
+  containerPort: number;
+}
+
+export interface DatapathReader {
+  endpoints(): EndpointReading[];
+  reasons(): ReasonReading[];
+  maps(): MapReading[];
+  flows(): FlowsReading;
+  ports(): PortReading[];
+}

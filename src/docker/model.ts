@@ -1,0 +1,87 @@
+/**
+ * The engine as the planner sees it: what the API answered, validated, normalised over the API versions 1.41 to 1.52,
+ * and cut to the fields that matter. Nothing here is trusted further than its type: names and labels are whatever users
+ * wrote, only their length is limited.
+ */
+
+/** One look at the engine: every network and every running container, as of one pass of list and inspect. */
+export interface EngineState {
+  /** The engine's own version, e.g. "28.3.1". */
+  version: string;
+  /** The API version negotiated, e.g. "1.51". */
+  apiVersion: string;
+  networks: EngineNetwork[];
+  containers: EngineContainer[];
+  /** What was left out because the engine's answer made no sense, or did not come in time. One line each. */
+  warnings: string[];
+}
+
+/** One IPv4 subnet of a network. */
+export interface EngineSubnet {
+  /** "172.18.0.0/16" */
+  cidr: string;
+  /** The gateway's address; the bridge's own, unless the network is internal or `inhibit_ipv4` is set. */
+  gateway?: string;
+}
+
+export interface EngineNetwork {
+  id: string;
+  name: string;
+  /** "bridge", "host", "null", "macvlan", "ipvlan", "overlay" or a plug-in's name. */
+  driver: string;
+  internal: boolean;
+  /** The Linux bridge's name; only of driver "bridge". */
+  bridgeName?: string;
+  subnets4: EngineSubnet[];
+  /** com.docker.network.bridge.enable_icc */
+  icc: boolean;
+  /** com.docker.network.bridge.enable_ip_masquerade */
+  masquerade: boolean;
+  /** com.docker.network.host_ipv4: masquerade to this address. */
+  hostIpv4?: string;
+  /** com.docker.network.bridge.gateway_mode_ipv4, where it is not the default "nat". */
+  gatewayModeIpv4?: string;
+  /** com.docker.network.driver.mtu */
+  mtu?: number;
+  labels: Record<string, string>;
+}
+
+export interface EngineContainer {
+  id: string;
+  /** Without the leading slash. */
+  name: string;
+  labels: Record<string, string>;
+  running: boolean;
+  paused: boolean;
+  /** HostConfig.NetworkMode: "default", "bridge", a network's name or id, "host", "none", "container:ID". */
+  networkMode: string;
+  /** The file that names the container's network namespace; empty while it has none. */
+  sandboxKey: string;
+  endpoints: EngineEndpoint[];
+  ports: PublishedPort[];
+}
+
+/** A container's attachment to one network. */
+export interface EngineEndpoint {
+  networkId: string;
+  /** The key under NetworkSettings.Networks. */
+  networkName: string;
+  /** 64 hexadecimal digits; empty while the endpoint does not exist yet. */
+  endpointId: string;
+  address4?: string;
+  prefix4?: number;
+  /** "02:42:ac:12:00:02", lower case. */
+  mac?: string;
+  gateway4?: string;
+  /** GwPriority (28+): the endpoint of the highest one is the container's gateway. 0 where the engine knows none. */
+  gatewayPriority: number;
+}
+
+/** One line of NetworkSettings.Ports: what the engine has in fact bound, not what was asked for. */
+export interface PublishedPort {
+  proto: "tcp" | "udp" | "sctp";
+  /** As the engine says it: "0.0.0.0", "127.0.0.1", "::", ... */
+  hostIp: string;
+  hostPort: number;
+  containerPort: number;
+}
