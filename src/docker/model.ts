@@ -12,6 +12,8 @@ export interface EngineState {
   apiVersion: string;
   networks: EngineNetwork[];
   containers: EngineContainer[];
+  /** Ids of endpoints that exist but of which no more could be learned in this pass: they are left as they are. */
+  unsure: string[];
   /** What was left out because the engine's answer made no sense, or did not come in time. One line each. */
   warnings: string[];
 }

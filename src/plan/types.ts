@@ -12,6 +12,8 @@ export interface Plan {
   hostAddresses: number[];
   /** Sorted by ifindex. */
   uplinks: PlannedUplink[];
+  /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
+  unsure: string[];
   warnings: PlanWarning[];
 }
 
@@ -66,16 +68,17 @@ export interface PlannedUplink {
 /** Something that is not (or not yet) on the fast path though one could expect it, and why. */
 export interface PlanWarning {
   code:
+    | "engine"
     | "endpoint_without_veth"
     | "endpoint_without_address"
     | "endpoint_duplicate_address"
-    | "network_unsupported"
-    | "port_unsupported"
+    | "bridging_filtered"
     | "port_conflict"
+    | "uplink_missing"
     | "uplink_is_bridge"
     | "uplink_without_address"
-    | "no_uplink"
-    | "engine";
+    | "default_route_elsewhere"
+    | "no_uplink";
   /** One line for people. */
   message: string;
   /** True where this is expected to pass by itself within moments (a veth that is not there yet). */
