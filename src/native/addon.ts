@@ -1,0 +1,115 @@
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
+import type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./conntrack.js";
+import { NativeError, type NativeFailure } from "./errors.js";
+import type { LinkInfo } from "./link.js";
+import type { MapBatch, MapInfo, MapSpec } from "./map.js";
+import type { NetAddress, NetEvent, NetLink, NetNeighbour, NetRoute } from "./netlink.js";
+import type { ProgramInfo, TestRunOptions, TestRunResult } from "./program.js";
+
+/*
+ * What native/addon.cc exports, in its own terms: handles and numbers. The classes beside this file give it the
+ * surface that the rest of the program uses. Every function throws NativeError.
+ */
+
+export interface MapHandle {
+  info(): MapInfo;
+  valueLength(): number;
+  get(key: Uint8Array): Buffer | undefined;
+  set(key: Uint8Array, value: Uint8Array, flags: number): void;
+  delete(key: Uint8Array): boolean;
+  getBatch(cursor: Uint8Array | undefined, count: number): MapBatch;
+  setBatch(keys: Uint8Array, values: Uint8Array): number;
+  deleteBatch(keys: Uint8Array): number;
+  pin(path: string): void;
+  close(): void;
+}
+
+export interface ProgramHandle {
+  info(): ProgramInfo;
+  testRun(options: TestRunOptions): TestRunResult;
+  /** direction: 0 ingress, 1 egress; before: true puts it before relativeId (0: before all), false after it. */
+  attachTcx(ifindex: number, direction: number, before: boolean, relativeId: number): LinkHandle;
+  attachXdp(ifindex: number, generic: boolean): LinkHandle;
+  attachClsact(ifindex: number, direction: number, priority: number, handle: number): void;
+  attachCgroup(path: string, type: string): LinkHandle;
+  pin(path: string): void;
+  close(): void;
+}
+
+export interface LinkHandle {
+  info(): LinkInfo;
+  pin(path: string): void;
+  update(program: ProgramHandle): void;
+  detach(): void;
+  close(): void;
+}
+
+export interface ObjectHandle {
+  maps(): string[];
+  programs(): { name: string; section: string; type: string }[];
+  setConstant(name: string, value: Uint8Array): void;
+  setMaxEntries(map: string, entries: number): void;
+  setAutoload(program: string, on: boolean): void;
+  reuseMap(name: string, map: MapHandle): void;
+  load(): void;
+  map(name: string): MapHandle;
+  program(name: string): ProgramHandle;
+  close(): void;
+}
+
+/** A thing that calls back until it is closed; it keeps the process alive until then. */
+export interface WatchHandle {
+  close(): void;
+}
+
+export interface Addon {
+  init(makeError: (failure: NativeFailure) => Error): void;
+  openPinnedMap(path: string): MapHandle;
+  createMap(spec: MapSpec): MapHandle;
+  openPinnedProgram(path: string): ProgramHandle;
+  openProgramById(id: number): ProgramHandle;
+  openPinnedLink(path: string): LinkHandle;
+  openObject(image: Uint8Array, name: string): ObjectHandle;
+  detachClsact(ifindex: number, direction: number, priority: number, handle: number): boolean;
+  ringBuffer(map: MapHandle, onRecord: (record: Buffer) => void, budget: number): WatchHandle;
+  possibleCpus(): number;
+  supportsTcx(): boolean;
+  listLinks(): NetLink[];
+  listAddresses(): NetAddress[];
+  listRoutes(): NetRoute[];
+  listNeighbours(): NetNeighbour[];
+  netnsId(path: string): number | undefined;
+  netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): WatchHandle;
+  listConntrack(family: number): ConntrackEntry[];
+  deleteConntrack(original: ConntrackTuple): boolean;
+  updateConntrackTcp(updates: ConntrackTcpUpdate[]): number;
+}
+
+let loaded: Addon | undefined;
+
+/**
+ * The addon, loaded at its first use, so that what needs no kernel (the help text, the planner's tests) runs without it.
+ * It lies in build/Release of the package, two directories above both src/native and dist/native;
+ * FAIRWAY_NATIVE names another file (the build with the sanitizers). Throws NativeError ENOENT when it was not built.
+ */
+export function addon(): Addon {
+  if (loaded !== undefined) return loaded;
+  const path =
+    process.env.FAIRWAY_NATIVE ??
+    fileURLToPath(new URL("../../build/Release/fairway_native.node", import.meta.url));
+  if (!existsSync(path)) {
+    throw new NativeError({
+      errno: 2,
+      operation: "load addon",
+      object: path,
+      text: "No such file or directory",
+      detail: "npm run build makes it",
+    });
+  }
+  const fresh = createRequire(import.meta.url)(path) as Addon;
+  fresh.init((failure) => new NativeError(failure));
+  loaded = fresh;
+  return fresh;
+}

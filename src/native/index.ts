@@ -1,0 +1,42 @@
+/**
+ * BPF, rtnetlink and conntrack for TypeScript: generic and thin, with no knowledge of Docker or of this program.
+ * Calls are synchronous; every failure is a NativeError.
+ */
+export {
+  type ConntrackEntry,
+  type ConntrackTcpUpdate,
+  type ConntrackTuple,
+  deleteConntrack,
+  listConntrack,
+  updateConntrackTcp,
+} from "./conntrack.js";
+export { NativeError } from "./errors.js";
+export { BpfLink, type LinkInfo } from "./link.js";
+export { BpfMap, type MapBatch, type MapInfo, type MapSpec } from "./map.js";
+export {
+  listAddresses,
+  listLinks,
+  listNeighbours,
+  listRoutes,
+  type NetAddress,
+  type NetEvent,
+  type NetGroup,
+  type NetLink,
+  NetMonitor,
+  type NetNeighbour,
+  type NetRoute,
+  netnsId,
+} from "./netlink.js";
+export { BpfObject } from "./object.js";
+export {
+  BpfProgram,
+  type ClsactOptions,
+  type Direction,
+  detachClsact,
+  type ProgramInfo,
+  type TcxOptions,
+  type TestRunOptions,
+  type TestRunResult,
+} from "./program.js";
+export { RingBuffer } from "./ring-buffer.js";
+export { kernelBtfAvailable, possibleCpus, supportsTcx } from "./system.js";

@@ -1,0 +1,17 @@
+import { existsSync } from "node:fs";
+import { addon } from "./addon.js";
+
+/** How many CPUs the machine may ever have: what a per-CPU map's value has room for. */
+export function possibleCpus(): number {
+  return addon().possibleCpus();
+}
+
+/** Whether the kernel carries its own BTF, without which CO-RE objects can't be loaded. */
+export function kernelBtfAvailable(): boolean {
+  return existsSync("/sys/kernel/btf/vmlinux");
+}
+
+/** Whether the kernel has TCX; asked of the kernel, not guessed from its version. EPERM without CAP_NET_ADMIN. */
+export function supportsTcx(): boolean {
+  return addon().supportsTcx();
+}
