@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel's conntrack, the truth behind the flow table, through its BPF functions (net/netfilter/nf_conntrack_bpf.c,
+ * nf_nat_bpf.c). Every entry looked up or made is released on every way out; the verifier insists.
+ */
+#pragma once
+
+#include "parse.h"
+#include "settings.h"
+
+#define __ksym_weak __ksym __attribute__((weak))
+
+struct nf_conn *bpf_skb_ct_alloc(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
+				 struct bpf_ct_opts *opts, __u32 opts__sz) __ksym_weak;
+struct nf_conn *bpf_skb_ct_lookup(struct __sk_buff *skb, struct bpf_sock_tuple *tuple, __u32 tuple__sz,
+				  struct bpf_ct_opts *opts, __u32 opts__sz) __ksym_weak;
+struct nf_conn *bpf_ct_insert_entry(struct nf_conn *ct) __ksym_weak;
+void bpf_ct_release(struct nf_conn *ct) __ksym_weak;
+void bpf_ct_set_timeout(struct nf_conn *ct, __u32 timeout_ms) __ksym_weak;
+int bpf_ct_change_timeout(struct nf_conn *ct, __u32 timeout_ms) __ksym_weak;
+int bpf_ct_change_status(struct nf_conn *ct, __u32 status) __ksym_weak;
+int bpf_ct_set_nat_info(struct nf_conn *ct, union nf_inet_addr *address, int port,
+			enum nf_nat_manip_type manip) __ksym_weak;
+
+static __always_inline void conntrack_tuple(const struct packet *packet, struct bpf_sock_tuple *tuple)
+{
+	__builtin_memset(tuple, 0, sizeof(*tuple));
+	tuple->ipv4.saddr = packet->saddr;
+	tuple->ipv4.daddr = packet->daddr;
+	tuple->ipv4.sport = packet->sport;
+	tuple->ipv4.dport = packet->dport;
+}
+
+static __always_inline void conntrack_options(const struct packet *packet, struct bpf_ct_opts *options)
+{
+	__builtin_memset(options, 0, sizeof(*options));
+	options->netns_id = BPF_F_CURRENT_NETNS;
+	options->l4proto = packet->proto;
+}
+
+/*
+ * The entry that knows the packet's tuple, or NULL; dir says which of the entry's tuples it is. To be released.
+ * An expired entry is collected by the lookup itself (nf_conntrack_core.c, ____nf_conntrack_find).
+ */
+static __always_inline struct nf_conn *conntrack_lookup(struct __sk_buff *skb, const struct packet *packet,
+							__u8 *dir)
+{
+	struct bpf_sock_tuple tuple;
+	struct bpf_ct_opts options;
+	struct nf_conn *ct;
+
+	conntrack_tuple(packet, &tuple);
+	conntrack_options(packet, &options);
+	ct = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
+	*dir = options.dir;
+	return ct;
+}
+
+/* How long conntrack keeps a connection after its first packet, in seconds. */
+static __always_inline __u32 conntrack_first_timeout(const struct packet *packet)
+{
+	return packet->proto == IPPROTO_TCP ? tcp_timeout_syn_sent : udp_timeout;
+}
+
+/*
+ * Makes the entry of a new connection whose first packet this is, NATed by manip to address and port (host order; 0: the
+ * kernel picks one that is free, the packet's own when it can). NULL when conntrack is full, the tuple is taken or no
+ * port is free. To be released.
+ */
+static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, const struct packet *packet,
+						      __be32 address, __u16 port, enum nf_nat_manip_type manip)
+{
+	union nf_inet_addr nat_address = {};
+	struct bpf_sock_tuple tuple;
+	struct bpf_ct_opts options;
+	struct nf_conn *ct;
+
+	conntrack_tuple(packet, &tuple);
+	conntrack_options(packet, &options);
+	nat_address.ip = address;
+	ct = bpf_skb_ct_alloc(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
+	if (!ct)
+		return NULL;
+	/* A refusal leaves the entry without NAT; the caller sees that in the tuples. */
+	bpf_ct_set_nat_info(ct, &nat_address, port, manip);
+	bpf_ct_set_timeout(ct, conntrack_first_timeout(packet) * 1000);
+	return bpf_ct_insert_entry(ct);
+}
+
+/* Whether flow entries may be made from an entry that is already there. */
+static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, const struct packet *packet)
+{
+	__u8 state;
+
+	if (ct->status & (IPS_SEQ_ADJUST | IPS_DYING | IPS_TEMPLATE | IPS_HELPER | IPS_OFFLOAD))
+		return false;
+	if (packet->proto != IPPROTO_TCP)
+		return true;
+	/* NONE: made by us and not yet seen by the kernel. Handshakes and closings of its own are the kernel's. */
+	state = ct->proto.tcp.state;
+	return state == TCP_CONNTRACK_NONE || state == TCP_CONNTRACK_ESTABLISHED;
+}
+
+/*
+ * Whether a SYN may take the tuple over, as the kernel itself decides it (nf_conntrack_proto_tcp.c, "Attempt to reopen a
+ * closed/aborted connection"): closed ones, and ours that the flow table no longer knows.
+ */
+static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
+{
+	__u8 state = ct->proto.tcp.state;
+
+	return state == TCP_CONNTRACK_NONE || state > TCP_CONNTRACK_ESTABLISHED;
+}
+
+/* Expires the entry: the next lookup of its tuple collects it. */
+static __always_inline void conntrack_expire(struct nf_conn *ct)
+{
+	bpf_ct_change_timeout(ct, 0);
+}

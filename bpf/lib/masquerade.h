@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Masquerade: a container's connection to the outside leaves with the host's address. */
+#pragma once
+
+#include "flow.h"
+
+/*
+ * The uplink's address that the kernel's MASQUERADE would take: inet_select_addr (net/ipv4/devinet.c) prefers the one whose
+ * subnet has the next hop, else the first.
+ */
+static __always_inline __be32 uplink_address(const struct uplink *uplink, __be32 next_hop)
+{
+	for (int i = 0; i < UPLINK_ADDRESSES_MAX && i < uplink->address_count; i++) {
+		const struct uplink_address *candidate = &uplink->addresses[i];
+
+		if (!((candidate->address ^ next_hop) & candidate->netmask))
+			return candidate->address;
+	}
+	return uplink->addresses[0].address;
+}
+
+/* Addresses that are never routed to the outside: 0/8, 127/8, 169.254/16, multicast, reserved and broadcast. */
+static __always_inline bool is_global_unicast(__be32 address)
+{
+	__u32 host_order = bpf_ntohl(address);
+	__u8 first = host_order >> 24;
+
+	return first != 0 && first != 127 && first < 224 && host_order >> 16 != (169 << 8 | 254);
+}
+
+/* Opens a container's new connection: conntrack's entry with its SNAT, and the flow entries. */
+static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const struct packet *packet,
+						   const struct flow_origin *origin)
+{
+	const struct endpoint *endpoint = origin->endpoint;
+	enum reason reason;
+	struct nf_conn *ct;
+	__be32 address;
+
+	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
+		return REASON_NO_FLOW;
+	if (!(endpoint->flags & ENDPOINT_MASQUERADE))
+		return REASON_NO_MASQUERADE;
+	if (packet->saddr != endpoint->address)
+		return REASON_FOREIGN_SOURCE;
+	address = endpoint->snat_address;
+	if (!address)
+		address = uplink_address(origin->route->uplink, origin->route->next_hop);
+	if (!address)
+		return REASON_NO_MASQUERADE;
+	ct = conntrack_make(skb, packet, address, 0, NF_NAT_MANIP_SRC);
+	if (!ct)
+		return REASON_CONNTRACK_FAILED;
+	reason = flow_adopt(ct, packet, origin);
+	bpf_ct_release(ct);
+	return reason;
+}
+
+/*
+ * Gives a container's packet to the outside its flow entries: those of the connection that conntrack knows (a published
+ * port's answer, a masqueraded connection whose entry was evicted or that is older than we are), or of a new one.
+ * REASON_NONE, or why the kernel has to do it.
+ */
+static __always_inline enum reason masquerade(struct __sk_buff *skb, const struct packet *packet,
+					      const struct endpoint *endpoint, __u32 slot)
+{
+	struct flow_origin origin = { .endpoint = endpoint, .slot = slot, .endpoint_originated = true };
+	enum reason reason;
+	struct route route;
+	struct nf_conn *ct;
+	__u8 dir;
+
+	if (!is_global_unicast(packet->daddr))
+		return REASON_NOT_UNICAST;
+	if (bpf_map_lookup_elem(&host_addresses, &packet->daddr))
+		return REASON_TO_HOST;
+	if (!route_to_outside(skb, packet, packet->saddr, packet->daddr, endpoint->bridge_ifindex, &route))
+		return REASON_NO_ROUTE;
+	origin.route = &route;
+	origin.uplink_ifindex = route.ifindex;
+	ct = conntrack_lookup(skb, packet, &dir);
+	if (ct && is_first_syn(packet) && conntrack_is_reopenable(ct)) {
+		conntrack_expire(ct);
+		bpf_ct_release(ct);
+		ct = conntrack_lookup(skb, packet, &dir);
+	}
+	if (!ct)
+		return masquerade_open(skb, packet, &origin);
+	origin.endpoint_originated = dir == IP_CT_DIR_ORIGINAL;
+	reason = flow_adopt(ct, packet, &origin);
+	bpf_ct_release(ct);
+	return reason;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Constants of .rodata, set by the control plane before the load; the verifier prunes what they rule out.
+ * Timeouts in seconds, the host's net.netfilter.nf_conntrack_* at load; the defaults are the kernel's.
+ */
+#pragma once
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+
+#define SETTING const volatile __attribute__((weak))
+
+SETTING __u32 tcp_timeout_syn_sent = 120;
+SETTING __u32 tcp_timeout_syn_recv = 60;
+SETTING __u32 tcp_timeout_established = 432000;
+SETTING __u32 tcp_timeout_fin_wait = 120;
+SETTING __u32 tcp_timeout_close = 10;
+SETTING __u32 udp_timeout = 30;
+SETTING __u32 udp_timeout_stream = 120;
+
+#define NS_PER_SEC 1000000000ULL
+
+/* How often a busy flow entry refreshes its conntrack entry: what bounds both its cost and how long a deleted entry is outlived. */
+#define CONNTRACK_SYNC_INTERVAL NS_PER_SEC
+/* The age at which a TCP flow shows the kernel's tracker one packet; shorter connections never pay for it. */
+#define ANCHOR_AGE NS_PER_SEC
+/* The age from which a UDP flow seen both ways is a stream: net/netfilter/nf_conntrack_proto_udp.c. */
+#define UDP_STREAM_AGE (2 * NS_PER_SEC)
