@@ -10,7 +10,7 @@
  */
 static __always_inline __be32 uplink_address(const struct uplink *uplink, __be32 next_hop)
 {
-	for (int i = 0; i < UPLINK_ADDRESSES_MAX && i < uplink->address_count; i++) {
+	for (__u32 i = 0; i < UPLINK_ADDRESSES_MAX && i < uplink->address_count; i++) {
 		const struct uplink_address *candidate = &uplink->addresses[i];
 
 		if (!((candidate->address ^ next_hop) & candidate->netmask))
