@@ -1,0 +1,13 @@
+// Prints the body of a page.
+//
+//   node get.mjs URL
+
+import { get } from "node:http";
+
+get(process.argv[2], { agent: false, timeout: 5000 }, (response) => {
+  if (response.statusCode !== 200) process.exitCode = 1;
+  response.pipe(process.stdout);
+}).on("error", (error) => {
+  console.error(error.message);
+  process.exitCode = 1;
+});
