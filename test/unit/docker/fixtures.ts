@@ -1,0 +1,50 @@
+import { readFileSync } from "node:fs";
+import type { InventorySource } from "../../../src/docker/inventory.js";
+import { Inventory } from "../../../src/docker/inventory.js";
+import type { EngineState } from "../../../src/docker/model.js";
+
+/**
+ * What real engines answered about one scene: web (bridge, ports 8080:80, 127.0.0.1:8081:81, an address of the host's
+ * :8082:82/udp), db (app, inner and quiet; -p 5432; on 29 also gwp with gateway priority 5), hosty, loner, sidecar,
+ * inside (inner), still (paused), and on 29 routed.
+ */
+export interface EngineFixture {
+  version: { Version: string; ApiVersion: string };
+  networks: unknown[];
+  containers: { Id: string }[];
+  inspect: Record<string, unknown>;
+  events: unknown[];
+}
+
+export const fixtureNames = [
+  "api-1.41-engine-20.10",
+  "api-1.44-engine-29",
+  "api-1.48-engine-29",
+  "api-1.52-engine-29",
+] as const;
+export type FixtureName = (typeof fixtureNames)[number];
+
+export function fixture(name: FixtureName): EngineFixture {
+  const url = new URL(`./fixtures/${name}.json`, import.meta.url);
+  return JSON.parse(readFileSync(url, "utf8")) as EngineFixture;
+}
+
+/** An engine that answers with a fixture; counts inspections. */
+export function source(data: EngineFixture): InventorySource & { inspected: string[] } {
+  const inspected: string[] = [];
+  return {
+    inspected,
+    networks: async () => data.networks,
+    containers: async () => data.containers,
+    container: async (id) => {
+      inspected.push(id);
+      return data.inspect[id];
+    },
+  };
+}
+
+export async function engineState(name: FixtureName): Promise<EngineState> {
+  const data = fixture(name);
+  const version = { version: data.version.Version, apiVersion: data.version.ApiVersion };
+  return new Inventory(source(data)).look(version, new AbortController().signal);
+}
