@@ -14,13 +14,13 @@ static __always_inline enum reason route_packet(struct __sk_buff *skb, const str
 	if (reason != REASON_NONE)
 		return reason;
 	flow_key_of(packet, skb->ifindex, &key);
-	reason = forward(skb, packet, &key, verdict);
+	reason = forward(skb, packet, &key, verdict, &slot);
 	if (reason != REASON_NO_FLOW && reason != REASON_STALE_FLOW)
 		return reason;
 	reason = masquerade(skb, packet, endpoint, slot);
 	if (reason != REASON_NONE)
 		return reason;
-	return forward(skb, packet, &key, verdict);
+	return forward(skb, packet, &key, verdict, &slot);
 }
 
 SEC("tcx/ingress")

@@ -1,16 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* tc ingress of an uplink: what comes from outside. */
 #include "lib/forward.h"
+#include "lib/masquerade.h"
 #include "lib/portmap.h"
+
+/* The connection that a packet without a flow entry belongs to gets its entries; REASON_TO_HOST: it is the host's own. */
+static __always_inline enum reason make_flow(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
+{
+	struct port *port = port_find(packet);
+
+	if (port)
+		return portmap(skb, packet, port, slot);
+	return masquerade_answer(skb, packet, slot);
+}
 
 SEC("tcx/ingress")
 int uplink_ingress(struct __sk_buff *skb)
 {
-	struct endpoint *endpoint;
+	__u32 slot = SLOT_NONE;
 	struct packet packet;
 	struct flow_key key;
 	enum reason reason;
-	struct port *port;
 	int verdict = TCX_NEXT;
 
 	/* The host's own traffic passes here too: what is not for a container is not counted. */
@@ -18,24 +28,15 @@ int uplink_ingress(struct __sk_buff *skb)
 		return TCX_NEXT;
 
 	flow_key_of(&packet, skb->ifindex, &key);
-	reason = forward(skb, &packet, &key, &verdict);
-	if (reason == REASON_NONE)
-		return verdict;
-	if (reason != REASON_NO_FLOW && reason != REASON_STALE_FLOW)
-		return leave_to_kernel(skb, SLOT_NONE, DIRECTION_RECEIVE, reason);
-
-	port = port_find(&packet);
-	if (!port)
-		return TCX_NEXT;
-	endpoint = endpoint_get(port->slot, port->generation);
-	if (!endpoint)
-		return leave_to_kernel(skb, SLOT_NONE, DIRECTION_RECEIVE, REASON_STALE_FLOW);
-	reason = portmap(skb, &packet, port, endpoint);
-	if (reason == REASON_NONE)
-		reason = forward(skb, &packet, &key, &verdict);
-	if (reason != REASON_NONE)
-		return leave_to_kernel(skb, port->slot, DIRECTION_RECEIVE, reason);
-	return verdict;
+	reason = forward(skb, &packet, &key, &verdict, &slot);
+	if (reason == REASON_NO_FLOW || reason == REASON_STALE_FLOW) {
+		reason = make_flow(skb, &packet, &slot);
+		if (reason == REASON_TO_HOST)
+			return TCX_NEXT;
+		if (reason == REASON_NONE)
+			reason = forward(skb, &packet, &key, &verdict, &slot);
+	}
+	return reason == REASON_NONE ? verdict : leave_to_kernel(skb, slot, DIRECTION_RECEIVE, reason);
 }
 
 char LICENSE[] SEC("license") __attribute__((weak)) = "Dual BSD/GPL";

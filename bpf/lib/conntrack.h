@@ -112,8 +112,18 @@ static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
 	return state == TCP_CONNTRACK_NONE || state > TCP_CONNTRACK_ESTABLISHED;
 }
 
-/* Expires the entry: the next lookup of its tuple collects it. */
-static __always_inline void conntrack_expire(struct nf_conn *ct)
+/*
+ * As conntrack_lookup(), for a packet without a flow entry: a closed connection's entry whose tuple this SYN takes over is
+ * expired, and the second lookup collects it.
+ */
+static __always_inline struct nf_conn *conntrack_lookup_open(struct __sk_buff *skb, const struct packet *packet,
+							     __u8 *dir)
 {
+	struct nf_conn *ct = conntrack_lookup(skb, packet, dir);
+
+	if (!ct || !is_first_syn(packet) || !conntrack_is_reopenable(ct))
+		return ct;
 	bpf_ct_change_timeout(ct, 0);
+	bpf_ct_release(ct);
+	return conntrack_lookup(skb, packet, dir);
 }

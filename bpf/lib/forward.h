@@ -29,10 +29,11 @@ static __always_inline int send_out(struct __sk_buff *skb, const struct packet *
 
 /*
  * Sends an established packet its way. REASON_NONE: verdict is the program's return value. REASON_NO_FLOW or
- * REASON_STALE_FLOW: there is no entry (any more), and one may be made. Any other: the packet is the kernel's.
+ * REASON_STALE_FLOW: there is no entry (any more), and one may be made. Any other: the packet is the kernel's, and slot
+ * tells whose it is.
  */
 static __always_inline enum reason forward(struct __sk_buff *skb, const struct packet *packet,
-					   const struct flow_key *key, int *verdict)
+					   const struct flow_key *key, int *verdict, __u32 *slot)
 {
 	struct flow *flow = bpf_map_lookup_elem(&flows, key);
 	struct endpoint *endpoint;
@@ -45,6 +46,7 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 		bpf_map_delete_elem(&flows, key);
 		return REASON_STALE_FLOW;
 	}
+	*slot = flow->slot;
 	if (packet->ttl <= 1)
 		return REASON_TTL_EXPIRED;
 	if (is_too_big(skb, packet, flow->mtu))

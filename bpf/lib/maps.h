@@ -35,7 +35,7 @@ struct {
 	__type(value, struct endpoint_ref);
 } endpoint_devices SEC(".maps") __weak;
 
-/* Which endpoint has a container address. Written by the control plane; read when a reply's entry is restored. */
+/* Which endpoint has a container address. Written by the control plane; read when a masqueraded connection's entry is restored. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, ENDPOINTS_MAX);
@@ -68,6 +68,18 @@ struct {
 	__type(key, __be32);
 	__type(value, __u32);
 } host_addresses SEC(".maps") __weak;
+
+/*
+ * The host ports that masqueraded connections have used, 1 where one has: only there can a packet from outside without a
+ * flow entry be such a connection's answer, so the host's own traffic to other ports is spared the conntrack lookup.
+ * Written and read by the programs; never cleared, since a port too many costs little and one too few a connection.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, __u8);
+} masquerade_ports SEC(".maps") __weak;
 
 /* The uplinks that we are attached to, by ifindex. Written by the control plane; read when a connection is made. */
 struct {

@@ -28,6 +28,16 @@ static __always_inline bool is_global_unicast(__be32 address)
 	return first != 0 && first != 127 && first < 224 && host_order >> 16 != (169 << 8 | 254);
 }
 
+/* Remembers the host port of a masqueraded connection for masquerade_answer(). */
+static __always_inline void masquerade_port_mark(const struct nf_conn *ct)
+{
+	__u32 port = bpf_ntohs(ct->tuplehash[IP_CT_DIR_REPLY].tuple.dst.u.all);
+	__u8 *used = bpf_map_lookup_elem(&masquerade_ports, &port);
+
+	if (used && !*used)
+		*used = 1;
+}
+
 /* Opens a container's new connection: conntrack's entry with its SNAT, and the flow entries. */
 static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const struct packet *packet,
 						   const struct flow_origin *origin)
@@ -51,6 +61,7 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 	ct = conntrack_make(skb, packet, address, 0, NF_NAT_MANIP_SRC);
 	if (!ct)
 		return REASON_CONNTRACK_FAILED;
+	masquerade_port_mark(ct);
 	reason = flow_adopt(ct, packet, origin);
 	bpf_ct_release(ct);
 	return reason;
@@ -78,16 +89,54 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
 		return REASON_NO_ROUTE;
 	origin.route = &route;
 	origin.uplink_ifindex = route.ifindex;
-	ct = conntrack_lookup(skb, packet, &dir);
-	if (ct && is_first_syn(packet) && conntrack_is_reopenable(ct)) {
-		conntrack_expire(ct);
-		bpf_ct_release(ct);
-		ct = conntrack_lookup(skb, packet, &dir);
-	}
+	ct = conntrack_lookup_open(skb, packet, &dir);
 	if (!ct)
 		return masquerade_open(skb, packet, &origin);
 	origin.endpoint_originated = dir == IP_CT_DIR_ORIGINAL;
+	if (origin.endpoint_originated)
+		masquerade_port_mark(ct);
 	reason = flow_adopt(ct, packet, &origin);
+	bpf_ct_release(ct);
+	return reason;
+}
+
+/*
+ * Restores the flow entries of a masqueraded connection from an answer that came from outside, when they were evicted or
+ * voided. REASON_TO_HOST: it is none, but the host's own traffic. Without this the answer would meet the kernel's tracker,
+ * which may not have seen the connection yet (flow_wants_anchor) and would take it for invalid.
+ */
+static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
+{
+	struct flow_origin origin = { .endpoint_originated = true, .uplink_ifindex = skb->ifindex };
+	__u32 port = bpf_ntohs(packet->dport);
+	__u8 *used = bpf_map_lookup_elem(&masquerade_ports, &port);
+	enum reason reason = REASON_TO_HOST;
+	struct endpoint_address_key address = {};
+	struct endpoint_ref *ref;
+	struct route route;
+	struct nf_conn *ct;
+	__u8 dir;
+
+	if (!used || !*used)
+		return REASON_TO_HOST;
+	ct = conntrack_lookup(skb, packet, &dir);
+	if (!ct)
+		return REASON_TO_HOST;
+	address.address = ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple.src.u3.ip;
+	ref = bpf_map_lookup_elem(&endpoint_addresses, &address);
+	if (dir != IP_CT_DIR_REPLY || !ref)
+		goto release;
+	origin.endpoint = endpoint_get(ref->slot, ref->generation);
+	if (!origin.endpoint)
+		goto release;
+	origin.slot = ref->slot;
+	*slot = ref->slot;
+	reason = REASON_NO_ROUTE;
+	if (!route_to_outside(skb, packet, address.address, packet->saddr, origin.endpoint->bridge_ifindex, &route))
+		goto release;
+	origin.route = &route;
+	reason = flow_adopt(ct, packet, &origin);
+release:
 	bpf_ct_release(ct);
 	return reason;
 }

@@ -21,27 +21,26 @@ static __always_inline struct port *port_find(const struct packet *packet)
 
 /*
  * Gives a packet from outside to a published port its connection: conntrack's entry with its DNAT, and the flow entries.
- * REASON_NONE, or why the kernel has to do it.
+ * REASON_NONE, or why the kernel has to do it; slot tells whose it is.
  */
 static __always_inline enum reason portmap(struct __sk_buff *skb, const struct packet *packet, const struct port *port,
-					   const struct endpoint *endpoint)
+					   __u32 *slot)
 {
+	struct endpoint *endpoint = endpoint_get(port->slot, port->generation);
 	struct flow_origin origin = { .endpoint = endpoint, .slot = port->slot, .uplink_ifindex = skb->ifindex };
 	enum reason reason;
 	struct route route;
 	struct nf_conn *ct;
 	__u8 dir;
 
+	if (!endpoint)
+		return REASON_STALE_FLOW;
+	*slot = port->slot;
 	/* The answers' way; what comes in by one uplink may leave by another. */
 	if (!route_to_outside(skb, packet, port->address, packet->saddr, endpoint->bridge_ifindex, &route))
 		return REASON_NO_ROUTE;
 	origin.route = &route;
-	ct = conntrack_lookup(skb, packet, &dir);
-	if (ct && is_first_syn(packet) && conntrack_is_reopenable(ct)) {
-		conntrack_expire(ct);
-		bpf_ct_release(ct);
-		ct = conntrack_lookup(skb, packet, &dir);
-	}
+	ct = conntrack_lookup_open(skb, packet, &dir);
 	if (ct) {
 		/* A reply here is a connection of the host's or a container's own, from a port that is published too. */
 		reason = dir == IP_CT_DIR_ORIGINAL ? flow_adopt(ct, packet, &origin) : REASON_CONNTRACK_STATE;
