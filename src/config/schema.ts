@@ -1,0 +1,167 @@
+import { z } from "zod";
+import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
+import { suggestion } from "./nearest.js";
+
+/** Where /metrics listens; port 0: any free one. */
+export interface MetricsAddress {
+  host: string;
+  port: number;
+}
+
+export const LOG_FORMATS = ["text", "json"] as const;
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
+
+/** One of a list of words, with the nearest one named when it is none of them. */
+function word<const T extends readonly string[]>(words: T, missing: Readonly<Record<string, string>> = {}) {
+  return z.string("must be a text").transform((text, context): T[number] => {
+    const known = words.find((one) => one === text);
+    if (known !== undefined) return known;
+    const message = missing[text] ?? `"${text}" is none of ${words.join(", ")}${suggestion(text, words)}`;
+    context.addIssue({ code: "custom", message });
+    return z.NEVER;
+  });
+}
+
+const text = z.string("must be a text").trim().min(1, "must not be empty");
+
+const directory = text.refine((path) => path.startsWith("/"), "must be an absolute path");
+
+/** A YAML boolean, or its word from the environment. */
+const flag = z.union(
+  [
+    z.boolean(),
+    z.literal(["true", "1", "yes"]).transform(() => true),
+    z.literal(["false", "0", "no"]).transform(() => false),
+  ],
+  "must be true or false",
+);
+
+/** Kernel's dev_valid_name(): 1 to 15 bytes without slash, colon or white space, not "." or "..". */
+const deviceName = z
+  .string("must be the name of a network device")
+  .trim()
+  .refine(
+    (name) => Buffer.byteLength(name) <= 15 && /^[^/:\s]+$/.test(name) && name !== "." && name !== "..",
+    { error: (issue) => `"${String(issue.input)}" can't be the name of a network device` },
+  );
+
+/** A list in YAML, one name, or names with commas between them in the environment; order kept, each once. */
+const uplinks = z
+  .union(
+    [z.array(z.unknown()), z.string().transform((names) => names.split(",").filter((name) => name !== ""))],
+    {
+      error: "must be a list of network devices",
+    },
+  )
+  .pipe(z.array(deviceName))
+  .transform((names) => [...new Set(names)]);
+
+const dockerHost = text.refine((url) => /^(unix|tcp|http|https):\/\/./.test(url), {
+  error: (issue) => `"${String(issue.input)}" is not unix:///PATH or tcp://HOST:PORT`,
+});
+
+const metrics = z
+  .union([z.literal(["off", false]).transform(() => undefined), z.string()], "must be ADDRESS:PORT or off")
+  .transform((address, context): MetricsAddress | undefined => {
+    if (address === undefined) return undefined;
+    const parsed = parseMetricsAddress(address);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({
+      code: "custom",
+      message: `"${address}" is not ADDRESS:PORT (for example 127.0.0.1:9477) or off`,
+    });
+    return z.NEVER;
+  });
+
+/**
+ * "127.0.0.1:9477", "[::1]:9477", ":9477" (every address).
+ * @returns undefined for anything else
+ */
+export function parseMetricsAddress(text: string): MetricsAddress | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]*)):(\d{1,5})$/.exec(text.trim());
+  if (match === null) return undefined;
+  const port = Number(match[3]);
+  if (port > 65535) return undefined;
+  const host = match[1] ?? match[2] ?? "";
+  return { host: host === "" ? "::" : host, port };
+}
+
+/** The reverse of {@link parseMetricsAddress}. */
+export function formatMetricsAddress(address: MetricsAddress): string {
+  return `${address.host.includes(":") ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+const flowsMax = z.unknown().transform((raw, context): number => {
+  if (raw === "auto" || raw === 0 || raw === "0") return flowsMaxFor(usableMemory());
+  const size = typeof raw === "string" && /^\d+$/.test(raw) ? Number(raw) : raw;
+  const inRange =
+    Number.isInteger(size) && Number(size) >= FLOWS_MAX_SMALLEST && Number(size) <= FLOWS_MAX_LARGEST;
+  if (inRange) return Number(size);
+  const message = `must be auto or a number of ${FLOWS_MAX_SMALLEST} to ${FLOWS_MAX_LARGEST}`;
+  context.addIssue({ code: "custom", message });
+  return z.NEVER;
+});
+
+/**
+ * Every key of the configuration file. The environment's name of `docker-host` is FAIRWAY_DOCKER_HOST, its flag
+ * --docker-host (`uplinks`: --uplink, once per device).
+ */
+export const shape = {
+  mode: word(["accelerate"], {
+    replace: "mode replace is not there yet: use accelerate (docker's own rules stay as the slow path)",
+  }),
+  "docker-host": dockerHost,
+  uplinks,
+  metrics,
+  bpffs: directory,
+  "state-dir": directory,
+  "flows-max": flowsMax,
+  "log-format": word(LOG_FORMATS),
+  "log-level": word(LOG_LEVELS),
+  once: flag,
+} as const;
+
+export type Key = keyof typeof shape;
+
+export const keys = Object.keys(shape) as Key[];
+
+/** What a key is when nothing says otherwise; in the words of the file, so that the same schema reads them. */
+export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
+  mode: "accelerate",
+  uplinks: [],
+  metrics: "127.0.0.1:9477",
+  bpffs: "/sys/fs/bpf/fairway",
+  "state-dir": "/run/fairway",
+  "flows-max": "auto",
+  "log-format": "text",
+  "log-level": "info",
+  once: false,
+};
+
+/** The whole configuration, checked. Assignable to the controller's DaemonConfig. */
+export interface Config {
+  mode: "accelerate";
+  /** Undefined: $DOCKER_HOST, else Docker's own default. */
+  dockerHost: string | undefined;
+  /** Empty: chosen by what the host has. */
+  uplinks: string[];
+  /** Undefined: no server. */
+  metrics: MetricsAddress | undefined;
+  bpffs: string;
+  stateDir: string;
+  /** Entries of the flow table. */
+  flowsMax: number;
+  logFormat: (typeof LOG_FORMATS)[number];
+  logLevel: (typeof LOG_LEVELS)[number];
+  once: boolean;
+}
+
+/**
+ * Checks one value of one key.
+ * @returns the value, or one line that says what is wrong with it
+ */
+export function checkValue(key: Key, raw: unknown): { value: unknown } | { problem: string } {
+  const result = shape[key].safeParse(raw);
+  if (result.success) return { value: result.data };
+  return { problem: result.error.issues[0]?.message ?? "is wrong" };
+}

@@ -1,0 +1,116 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { formatMetricsAddress, type MetricsAddress } from "../config/schema.js";
+import { errorCode, errorMessage, UserError } from "../errors.js";
+
+export interface MetricsServerOptions {
+  address: MetricsAddress;
+  /** The text of /metrics. */
+  scrape: () => Promise<string>;
+  contentType: string;
+  /** What /readyz answers: undefined when ready, else one word or line that says why not. */
+  notReady: () => string | undefined;
+}
+
+export interface MetricsServer {
+  /** Where it listens; with the port that the kernel chose for port 0. */
+  readonly address: MetricsAddress;
+  close(): Promise<void>;
+}
+
+/**
+ * Serves /metrics, /healthz (the process answers) and /readyz (200 once the datapath is as the engine has it, else 503).
+ * @throws UserError when the address can't be had
+ */
+export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
+  const server = createServer((request, response) => {
+    answer(request, response, options).catch((error: unknown) => {
+      send(response, 500, `${errorMessage(error)}\n`);
+    });
+  });
+  // A scrape is one small request: who dawdles is not Prometheus.
+  server.headersTimeout = 5_000;
+  server.requestTimeout = 10_000;
+  server.maxConnections = 256;
+  await listen(server, options.address);
+  const { port } = server.address() as AddressInfo;
+  return {
+    address: { host: options.address.host, port },
+    close: () => close(server),
+  };
+}
+
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: MetricsServerOptions,
+): Promise<void> {
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    response.setHeader("allow", "GET, HEAD");
+    return send(response, 405, "only GET\n");
+  }
+  switch (request.url?.split("?", 1)[0]) {
+    case "/metrics":
+      return send(response, 200, await options.scrape(), options.contentType);
+    case "/healthz":
+      return send(response, 200, "ok\n");
+    case "/readyz": {
+      const why = options.notReady();
+      return why === undefined ? send(response, 200, "ready\n") : send(response, 503, `not ready: ${why}\n`);
+    }
+    case "/":
+      return send(response, 200, "fairway\n/metrics\n/healthz\n/readyz\n");
+    default:
+      return send(response, 404, "nothing here; try /metrics, /healthz or /readyz\n");
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  type = "text/plain; charset=utf-8",
+): void {
+  response.writeHead(status, {
+    "content-type": type,
+    "content-length": Buffer.byteLength(body),
+    "x-content-type-options": "nosniff",
+  });
+  response.end(body);
+}
+
+function listen(server: Server, address: MetricsAddress): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error) => reject(cannotListen(error, address)));
+    server.listen({ host: address.host, port: address.port }, () => {
+      server.removeAllListeners("error");
+      // Such as a process out of file descriptors: that connection is lost, the server goes on.
+      server.on("error", () => undefined);
+      resolve();
+    });
+  });
+}
+
+function cannotListen(error: Error, address: MetricsAddress): UserError {
+  const where = formatMetricsAddress(address);
+  const why: Record<string, string> = {
+    EADDRINUSE: "is taken by another program",
+    EADDRNOTAVAIL: "is not an address of this host",
+    ENOTFOUND: "is not an address of this host",
+    EACCES: "needs more rights than this process has",
+  };
+  return new UserError(
+    `metrics address ${where} ${why[errorCode(error) ?? ""] ?? `: ${errorMessage(error)}`}`,
+    {
+      remedy: "choose another with --metrics ADDRESS:PORT, or --metrics off",
+      cause: error,
+    },
+  );
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}

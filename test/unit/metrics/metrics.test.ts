@@ -1,0 +1,176 @@
+import { describe, expect, it } from "vitest";
+import { createMetrics } from "../../../src/metrics/metrics.js";
+import { endpoint, FakeSource, status } from "./source.js";
+
+function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
+  const source = new FakeSource();
+  return { source, metrics: createMetrics({ source, version: "0.1.0", kernel: "6.1.0", ...options }) };
+}
+
+/** The samples (no comments) whose name starts so. */
+function samples(text: string, name: string): string[] {
+  return text.split("\n").filter((line) => line.startsWith(name));
+}
+
+describe("metrics", () => {
+  it("has the names of the metrics contract, with their labels", async () => {
+    const { source, metrics } = setUp();
+    source.endpoints = [
+      endpoint({
+        receive: { fast: { packets: 10n, bytes: 1000n }, slow: { packets: 1n, bytes: 100n } },
+        transmit: { fast: { packets: 20n, bytes: 2000n }, slow: { packets: 2n, bytes: 200n } },
+      }),
+    ];
+    source.reasons = [
+      {
+        container: "web",
+        network: "bridge",
+        direction: "receive",
+        verdict: "slow",
+        reason: "fragment",
+        packets: 7n,
+        bytes: 1n,
+      },
+      {
+        container: "web",
+        network: "bridge",
+        direction: "transmit",
+        verdict: "drop",
+        reason: "rewrite_failed",
+        packets: 8n,
+        bytes: 1n,
+      },
+      {
+        container: undefined,
+        network: undefined,
+        direction: "receive",
+        verdict: "slow",
+        reason: "to_host",
+        packets: 9n,
+        bytes: 1n,
+      },
+    ];
+    metrics.observer.reconciled?.({
+      ok: true,
+      durationMs: 30,
+      engineMs: 10,
+      hostMs: 10,
+      applyMs: 10,
+      trigger: "start",
+      added: 1,
+      removed: 0,
+    });
+    const text = await metrics.scrape();
+    for (const line of [
+      'fairway_endpoint_receive_packets_total{container="web",network="bridge",path="fast"} 10',
+      'fairway_endpoint_receive_bytes_total{container="web",network="bridge",path="fast"} 1000',
+      'fairway_endpoint_receive_packets_total{container="web",network="bridge",path="slow"} 1',
+      'fairway_endpoint_transmit_packets_total{container="web",network="bridge",path="fast"} 20',
+      'fairway_endpoint_transmit_bytes_total{container="web",network="bridge",path="slow"} 200',
+      'fairway_endpoint_dropped_packets_total{container="web",network="bridge",direction="transmit",reason="rewrite_failed"} 8',
+      'fairway_slow_path_packets_total{container="web",network="bridge",direction="receive",reason="fragment"} 7',
+      'fairway_slow_path_packets_total{container="",network="",direction="receive",reason="to_host"} 9',
+      "fairway_flows 3",
+      "fairway_flows_max 1024",
+      'fairway_map_entries{map="flows"} 3',
+      'fairway_map_max_entries{map="flows"} 1024',
+      "fairway_docker_connected 1",
+      "fairway_docker_disconnects_total 2",
+      "fairway_reconcile_last_success_timestamp_seconds 1700000000.5",
+      'fairway_reconcile_duration_seconds_bucket{le="0.05"} 1',
+      "fairway_reconcile_duration_seconds_count 1",
+      'fairway_build_info{version="0.1.0",kernel="6.1.0",mode="accelerate"} 1',
+    ]) {
+      expect(text.split("\n")).toContain(line);
+    }
+    expect(samples(text, "fairway_collector_success").every((line) => line.endsWith(" 1"))).toBe(true);
+    expect(samples(text, "fairway_collector_success").length).toBeGreaterThanOrEqual(8);
+  });
+
+  it("shows a counter as the datapath has it, not the sum of scrapes", async () => {
+    const { source, metrics } = setUp();
+    const fast = (packets: bigint) => ({ fast: { packets, bytes: 0n }, slow: { packets: 0n, bytes: 0n } });
+    source.endpoints = [endpoint({ receive: fast(5n) })];
+    await metrics.scrape();
+    source.endpoints = [endpoint({ receive: fast(6n) })];
+    const text = await metrics.scrape();
+    expect(text).toContain('receive_packets_total{container="web",network="bridge",path="fast"} 6\n');
+    expect(samples(text, "fairway_docker_disconnects_total")).toEqual(["fairway_docker_disconnects_total 2"]);
+  });
+
+  it("forgets a removed container at the next scrape", async () => {
+    const { source, metrics } = setUp();
+    source.endpoints = [endpoint({ container: "gone" })];
+    expect(await metrics.scrape()).toContain('container="gone"');
+    source.endpoints = [];
+    expect(await metrics.scrape()).not.toContain('container="gone"');
+  });
+
+  it("adds up two endpoints of one name rather than writing a series twice", async () => {
+    const { source, metrics } = setUp();
+    const receive = { fast: { packets: 2n, bytes: 0n }, slow: { packets: 0n, bytes: 0n } };
+    source.endpoints = [endpoint({ receive }), endpoint({ slot: 1, receive })];
+    const series = samples(await metrics.scrape(), "fairway_endpoint_receive_packets_total");
+    expect(series.filter((line) => line.includes('"fast"'))).toEqual([
+      'fairway_endpoint_receive_packets_total{container="web",network="bridge",path="fast"} 4',
+    ]);
+  });
+
+  it("escapes whatever a network is called", async () => {
+    const { source, metrics } = setUp();
+    source.endpoints = [endpoint({ network: 'a"} 1\nfake_metric{x="\\' })];
+    const text = await metrics.scrape();
+    expect(samples(text, "fake_metric")).toEqual([]);
+    expect(text).toContain('network="a\\"} 1\\nfake_metric{x=\\"\\\\"');
+  });
+
+  it("survives a collector that fails, says which, and shows none of its old figures", async () => {
+    const failed: string[] = [];
+    const { source, metrics } = setUp({ onFailure: (collector) => failed.push(collector) });
+    source.endpoints = [endpoint()];
+    await metrics.scrape();
+    const { reader } = source;
+    if (reader === undefined) throw new Error("no reader");
+    source.reader = {
+      ...reader,
+      endpoints: () => {
+        throw new Error("EPERM");
+      },
+    };
+    const text = await metrics.scrape();
+    expect(failed).toEqual(["endpoints"]);
+    expect(samples(text, 'fairway_collector_success{collector="endpoints"}')).toEqual([
+      'fairway_collector_success{collector="endpoints"} 0',
+    ]);
+    expect(samples(text, 'fairway_collector_success{collector="maps"}')[0]).toMatch(/ 1$/);
+    expect(samples(text, "fairway_endpoint_receive")).toEqual([]);
+    expect(samples(text, "fairway_flows ")).toEqual(["fairway_flows 3"]);
+  });
+
+  it("claims nothing before the programs are loaded and the engine has answered", async () => {
+    const { source, metrics } = setUp();
+    source.reader = undefined;
+    source.current = status({
+      state: "starting",
+      engine: { ...status().engine, connected: false, version: undefined, disconnects: 0 },
+      reconcile: { count: 0, failures: 0, lastSuccessAt: 0, last: undefined },
+    });
+    const text = await metrics.scrape();
+    expect(samples(text, "fairway_flows")).toEqual([]);
+    expect(samples(text, "fairway_reconcile_last_success")).toEqual([]);
+    expect(samples(text, "fairway_docker_connected")).toEqual(["fairway_docker_connected 0"]);
+    source.reader = new FakeSource().reader;
+    source.flowsCountedAt = 0;
+  });
+
+  it("does not let an engine's event types grow the label", async () => {
+    const { metrics } = setUp();
+    for (let i = 0; i < 100; i++) metrics.observer.engineEvent?.(`type-${i}`, "x");
+    metrics.observer.engineEvent?.("container", "start");
+    const series = samples(await metrics.scrape(), "fairway_docker_events_total");
+    expect(series.sort()).toEqual([
+      'fairway_docker_events_total{type="container"} 1',
+      'fairway_docker_events_total{type="other"} 100',
+    ]);
+  });
+});
