@@ -1,0 +1,71 @@
+/**
+ * The codecs that fairway uses against the C compiler: every member of every struct of bpf/lib/types.h stands where
+ * offsetof says and is as long as sizeof says.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import type { Codec } from "../../../src/codec.js";
+import * as generated from "../../../src/generated/index.js";
+import { root, runCText } from "./native.js";
+
+const header = join(root, "bpf", "lib", "types.h");
+const camel = (name: string): string => name.replace(/_+(.)/g, (_, letter: string) => letter.toUpperCase());
+
+/** Structs and their members, paddings too, as types.h has them. */
+const structs = [...readFileSync(header, "utf8").matchAll(/^struct (\w+) \{\n([^}]*)\};/gm)].map(
+  ([, name, body]) => ({
+    name: name as string,
+    members: [...(body as string).matchAll(/^\t[\w ]+[ *](\w+)(?:\[\w+\])*;/gm)].map(
+      ([, member]) => member as string,
+    ),
+  }),
+);
+
+const places = new Map<string, { offset: number; size: number }>();
+
+beforeAll(() => {
+  const lines = structs.flatMap(({ name, members }) => [
+    `printf("${name} 0 %zu\\n", sizeof(struct ${name}));`,
+    ...members.map((member) => {
+      const size = `sizeof(((struct ${name} *)0)->${member})`;
+      return `printf("${name}.${member} %zu %zu\\n", offsetof(struct ${name}, ${member}), ${size});`;
+    }),
+  ]);
+  const program = `#include "types.h"\n#include <stdio.h>\n#include <stddef.h>\nint main(void) { ${lines.join("\n")} }\n`;
+  for (const line of runCText("layout", program, [join(root, "bpf", "lib")])) {
+    const [name, offset, size] = line.split(" ");
+    places.set(name as string, { offset: Number(offset), size: Number(size) });
+  }
+}, 60_000);
+
+test("types.h is understood by this test", () => {
+  expect(structs.length).toBeGreaterThan(10);
+  for (const { name, members } of structs) expect(members.length, name).toBeGreaterThan(0);
+});
+
+describe.each(structs)("struct $name", ({ name, members }) => {
+  const codec = (generated as Record<string, unknown>)[`${camel(name)}Codec`] as Codec<
+    Record<string, unknown>
+  >;
+
+  test("has C's size", () => {
+    expect(codec.size).toBe(places.get(name)?.size);
+  });
+
+  test("has no member more or less than C, and no padding", () => {
+    const wanted = members.filter((member) => !member.startsWith("pad")).map(camel);
+    expect(Object.keys(codec.decode(Buffer.alloc(codec.size))).sort()).toEqual(wanted.sort());
+  });
+
+  test.each(members.filter((member) => !member.startsWith("pad")))("%s is where C has it", (member) => {
+    // All ones in one member, zero elsewhere: the bytes that change are the member's.
+    const zero = codec.decode(Buffer.alloc(codec.size));
+    const ones = codec.decode(Buffer.alloc(codec.size, 0xff));
+    const bytes = codec.encode({ ...zero, [camel(member)]: ones[camel(member)] });
+    const place = places.get(`${name}.${member}`);
+    const expected = Buffer.alloc(codec.size);
+    expected.fill(0xff, place?.offset, (place?.offset ?? 0) + (place?.size ?? 0));
+    expect(bytes.toString("hex")).toBe(expected.toString("hex"));
+  });
+});
