@@ -7,7 +7,7 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = "FAIRWAY_";
 /** Names which the configuration file's path and the build have taken. */
-const OTHERS = ["FAIRWAY_CONFIG", "FAIRWAY_CACHE"];
+const OTHERS = ["FAIRWAY_CONFIG", "FAIRWAY_CACHE", "FAIRWAY_NATIVE"];
 
 /** docker-host: FAIRWAY_DOCKER_HOST */
 export function environmentName(key: Key): string {

@@ -1,0 +1,93 @@
+import { release } from "node:os";
+import type { Command } from "commander";
+import type { Config } from "../../config/schema.js";
+import { formatMetricsAddress } from "../../config/schema.js";
+import { Daemon } from "../../controller/daemon.js";
+import { createLog } from "../../log/log.js";
+import { createMetrics } from "../../metrics/metrics.js";
+import { type MetricsServer, serveMetrics } from "../../metrics/server.js";
+import type { Context } from "../context.js";
+import { addConfigOptions, configOf } from "../options.js";
+import { version } from "../package.js";
+import { preflight, thisHost } from "../preflight.js";
+import { refuseSecondInstance } from "../running.js";
+import { type Ending, endingSignal } from "../signals.js";
+
+export function addRun(program: Command, context: Context): void {
+  const command = program
+    .command("run")
+    .description("Forward the engine's traffic until told to stop; then the datapath stays in place.")
+    .addHelpText("after", "\nExample:\n  fairway run --uplink eth0 --metrics 0.0.0.0:9477\n");
+  addConfigOptions(command, [
+    "mode",
+    "docker-host",
+    "uplinks",
+    "metrics",
+    "bpffs",
+    "state-dir",
+    "flows-max",
+    "log-format",
+    "log-level",
+    "once",
+  ]).action(() => run(configOf(command, context).config, context));
+}
+
+/**
+ * The daemon. What can be refused is refused before anything is attached: the host, a second instance, the metrics
+ * address; then the daemon itself checks the engine and the uplinks.
+ */
+async function run(config: Config, context: Context): Promise<void> {
+  preflight(thisHost(), "run");
+  await refuseSecondInstance(config.stateDir);
+  const log = createLog({ format: config.logFormat, level: config.logLevel });
+  const ending = endingSignal();
+
+  // The daemon tells the metrics what happens, the metrics read from the daemon.
+  const daemon = new Daemon(config, {
+    log,
+    env: context.environment,
+    observer: {
+      reconciled: (result) => metrics.observer.reconciled?.(result),
+      engineEvent: (type, action) => metrics.observer.engineEvent?.(type, action),
+    },
+  });
+  const metrics = createMetrics({
+    source: daemon,
+    version: version(),
+    kernel: release(),
+    onFailure: (collector, error) => log.warn({ collector, err: error }, "metrics are incomplete"),
+  });
+
+  let server: MetricsServer | undefined;
+  try {
+    if (config.metrics !== undefined) {
+      server = await serveMetrics({
+        address: config.metrics,
+        scrape: metrics.scrape,
+        contentType: metrics.contentType,
+        notReady: () => (daemon.status().state === "ready" ? undefined : daemon.status().state),
+      });
+      log.info(`metrics at http://${formatMetricsAddress(server.address)}/metrics`);
+    }
+    await until(daemon, config.once, ending, context);
+  } finally {
+    await daemon.stop();
+    await server?.close();
+    ending.release();
+  }
+}
+
+/** Starts the daemon and waits for the end: a signal, or with --once the first reconcile. */
+async function until(daemon: Daemon, once: boolean, ending: Ending, context: Context): Promise<void> {
+  const started = daemon.start().then(() => true);
+  const ready = await Promise.race([started, ending.signalled.then(() => false)]);
+  if (ready) {
+    context.say("ready");
+    if (!once) await ending.signalled;
+  } else {
+    // Whatever the start still meets: we are leaving.
+    started.catch(() => undefined);
+  }
+  await daemon.stop();
+  context.say("datapath left in place; `fairway cleanup` removes it");
+}

@@ -1,0 +1,118 @@
+import { existsSync, statfsSync } from "node:fs";
+import { release } from "node:os";
+import { dirname, join } from "node:path";
+import { UserError } from "../errors.js";
+import { packageRoot } from "./package.js";
+
+/** What is asked of the host; replaced in tests. */
+export interface Host {
+  platform: string;
+  /** Effective user id. */
+  uid: number;
+  /** os.release(): "6.1.0-18-amd64" */
+  kernel: string;
+  exists(path: string): boolean;
+  /** The file system's magic number (statfs); undefined where the path is not. */
+  fileSystem(path: string): number | undefined;
+  /** Where the object and the addon are. */
+  packageRoot: string;
+  /** FAIRWAY_NATIVE */
+  addon: string | undefined;
+}
+
+/** linux/magic.h: BPF_FS_MAGIC */
+const BPF_FS_MAGIC = 0xcafe4a11;
+const KERNEL_MINIMUM = [6, 1] as const;
+
+export function thisHost(): Host {
+  return {
+    platform: process.platform,
+    uid: process.geteuid?.() ?? -1,
+    kernel: release(),
+    exists: existsSync,
+    fileSystem(path) {
+      try {
+        // The type is 32 bits, which some platforms hand out as a negative number.
+        return statfsSync(path).type >>> 0;
+      } catch {
+        return undefined;
+      }
+    },
+    packageRoot,
+    addon: process.env.FAIRWAY_NATIVE,
+  };
+}
+
+/**
+ * Refuses a host on which nothing can work, before anything is touched.
+ * @throws UserError in one line with the remedy
+ */
+export function preflight(host: Host, command: string): void {
+  if (host.platform !== "linux") throw new UserError(`fairway runs on Linux, this is ${host.platform}`);
+  requireRoot(host, command);
+  requireKernel(host);
+  requireBuilt(host);
+}
+
+export function requireRoot(host: Host, command: string): void {
+  if (host.uid !== 0) {
+    throw new UserError(`fairway ${command} needs root to load eBPF programs`, {
+      remedy: `run it with sudo: sudo fairway ${command}`,
+    });
+  }
+}
+
+function requireKernel(host: Host): void {
+  const [major, minor] = host.kernel.split(".").map((part) => Number.parseInt(part, 10));
+  const [needMajor, needMinor] = KERNEL_MINIMUM;
+  if (major !== undefined && minor !== undefined) {
+    if (major < needMajor || (major === needMajor && minor < needMinor)) {
+      throw new UserError(`kernel ${host.kernel} is too old`, {
+        remedy: `fairway needs ${KERNEL_MINIMUM.join(".")} or newer (Debian 12, Ubuntu 24.04)`,
+      });
+    }
+  }
+  if (!host.exists("/sys/kernel/btf/vmlinux")) {
+    throw new UserError("this kernel has no BTF (/sys/kernel/btf/vmlinux is missing)", {
+      remedy:
+        "boot a kernel built with CONFIG_DEBUG_INFO_BTF=y, as all distributions' kernels since 2021 are",
+    });
+  }
+}
+
+/** The addon and the object: made by `npm run build`, carried by the package. */
+export function requireBuilt(host: Host): void {
+  const parts = [
+    ["native addon", host.addon ?? join(host.packageRoot, "build/Release/fairway_native.node")],
+    ["eBPF object", join(host.packageRoot, "build/fairway.bpf.o")],
+  ] as const;
+  for (const [what, path] of parts) {
+    if (!host.exists(path)) {
+      throw new UserError(`the ${what} is not built (${path} is missing)`, {
+        remedy: `run npm run build in ${host.packageRoot}`,
+      });
+    }
+  }
+}
+
+/** Whether a path lies (or, where it does not exist yet, would lie) on a bpffs. */
+export function onBpffs(host: Host, path: string): boolean {
+  for (let directory = path; ; directory = dirname(directory)) {
+    const type = host.fileSystem(directory);
+    if (type !== undefined) return type === BPF_FS_MAGIC;
+    if (directory === dirname(directory)) return false;
+  }
+}
+
+/**
+ * Refuses a directory for pins that is on no bpffs.
+ * @throws UserError in one line with the command that mounts one
+ */
+export function requireBpffs(host: Host, path: string): void {
+  if (onBpffs(host, path)) return;
+  const mountPoint = path.startsWith("/sys/fs/bpf/") ? "/sys/fs/bpf" : path;
+  const make = mountPoint === path ? `mkdir -p ${path} && ` : "";
+  throw new UserError(`${path} is not on a bpffs`, {
+    remedy: `mount one: ${make}mount -t bpf bpf ${mountPoint}`,
+  });
+}
