@@ -1,0 +1,75 @@
+// What the addon exports; src/native/addon.ts is the same in TypeScript.
+#include "addon.h"
+
+#include <bpf/libbpf.h>
+
+#include "clsact.h"
+#include "conntrack.h"
+#include "error.h"
+#include "libbpf_log.h"
+#include "link.h"
+#include "map.h"
+#include "netlink_list.h"
+#include "netlink_monitor.h"
+#include "netlink_nsid.h"
+#include "object.h"
+#include "program.h"
+#include "ring_buffer.h"
+
+namespace fairway {
+
+namespace {
+
+// Argument: a function that makes an Error of what error.cc fills in.
+Napi::Value init(const Napi::CallbackInfo &info) {
+    addonData(info.Env()).makeError = Napi::Persistent(info[0].As<Napi::Function>());
+    return info.Env().Undefined();
+}
+
+Napi::Value possibleCpus(const Napi::CallbackInfo &info) {
+    return Napi::Number::New(info.Env(), check(libbpf_num_possible_cpus(), "count CPUs", ""));
+}
+
+template <Napi::Value (*function)(const Napi::CallbackInfo &)>
+void add(Napi::Object &exports, const char *name) {
+    exports.Set(name, Napi::Function::New<guarded<function>>(exports.Env(), name));
+}
+
+Napi::Object load(Napi::Env env, Napi::Object exports) {
+    env.SetInstanceData(new AddonData);
+    silenceLibbpf();
+    Map::define(env);
+    Program::define(env);
+    Link::define(env);
+    Object::define(env);
+    RingBuffer::define(env);
+    Monitor::define(env);
+
+    add<init>(exports, "init");
+    add<openPinnedMap>(exports, "openPinnedMap");
+    add<createMap>(exports, "createMap");
+    add<openPinnedProgram>(exports, "openPinnedProgram");
+    add<openProgramById>(exports, "openProgramById");
+    add<openPinnedLink>(exports, "openPinnedLink");
+    add<openObject>(exports, "openObject");
+    add<detachClsact>(exports, "detachClsact");
+    add<openRingBuffer>(exports, "ringBuffer");
+    add<possibleCpus>(exports, "possibleCpus");
+    add<supportsTcx>(exports, "supportsTcx");
+    add<listLinks>(exports, "listLinks");
+    add<listAddresses>(exports, "listAddresses");
+    add<listRoutes>(exports, "listRoutes");
+    add<listNeighbours>(exports, "listNeighbours");
+    add<netnsId>(exports, "netnsId");
+    add<openMonitor>(exports, "netMonitor");
+    add<listConntrack>(exports, "listConntrack");
+    add<deleteConntrack>(exports, "deleteConntrack");
+    add<updateConntrackTcp>(exports, "updateConntrackTcp");
+    return exports;
+}
+
+} // namespace
+
+NODE_API_MODULE(fairway_native, load)
+
+} // namespace fairway

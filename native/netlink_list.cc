@@ -1,0 +1,224 @@
+#include "netlink_list.h"
+
+#include <arpa/inet.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include "error.h"
+#include "netlink_message.h"
+#include "netlink_socket.h"
+
+namespace fairway {
+
+namespace {
+
+void setNumber(Napi::Object &object, const char *name, double value) {
+    object.Set(name, Napi::Number::New(object.Env(), value));
+}
+
+void setText(Napi::Object &object, const char *name, const std::string &value) {
+    if (!value.empty()) {
+        object.Set(name, Napi::String::New(object.Env(), value));
+    }
+}
+
+template <size_t count>
+void setNumberIf(Napi::Object &object, const char *name, const Attributes<count> &attributes, uint16_t type) {
+    uint32_t value;
+    if (attributes.read(type, value)) {
+        setNumber(object, name, value);
+    }
+}
+
+double familyNumber(int family) {
+    return family == AF_INET ? 4 : 6;
+}
+
+// Collects what `convert` makes of the answer's messages; an empty object is left out.
+Napi::Value list(Napi::Env env, const char *operation, NetlinkMessage &request,
+                 const std::function<void(Napi::Array &, const nlmsghdr *)> &convert) {
+    NetlinkSocket socket(NETLINK_ROUTE, operation);
+    Napi::Array result = Napi::Array::New(env);
+    socket.dump(
+        request,
+        [&](const nlmsghdr *message) {
+            Napi::HandleScope scope(env);
+            convert(result, message);
+        },
+        [&] { result.Set("length", Napi::Number::New(env, 0)); });
+    return result;
+}
+
+void append(Napi::Array &array, const Napi::Object &object) {
+    array.Set(array.Length(), object);
+}
+
+void appendAddress(Napi::Array &array, const nlmsghdr *message) {
+    auto *header = static_cast<const ifaddrmsg *>(mnl_nlmsg_get_payload(message));
+    if (message->nlmsg_type != RTM_NEWADDR ||
+        (header->ifa_family != AF_INET && header->ifa_family != AF_INET6)) {
+        return;
+    }
+    Attributes<IFA_MAX + 1> attributes(message, sizeof(*header));
+    // IFA_ADDRESS is the peer's on point-to-point devices; IPv6 has IFA_LOCAL only there.
+    const nlattr *own =
+        attributes.get(IFA_LOCAL) != nullptr ? attributes.get(IFA_LOCAL) : attributes.get(IFA_ADDRESS);
+    uint32_t flags = header->ifa_flags; // the low eight bits only
+    attributes.read(IFA_FLAGS, flags);
+    Napi::Object address = Napi::Object::New(array.Env());
+    setNumber(address, "ifindex", header->ifa_index);
+    setNumber(address, "family", familyNumber(header->ifa_family));
+    setText(address, "address", addressText(header->ifa_family, own));
+    setNumber(address, "prefixLength", header->ifa_prefixlen);
+    setNumber(address, "scope", header->ifa_scope);
+    setNumber(address, "flags", flags);
+    setText(address, "label", attributes.text(IFA_LABEL));
+    append(array, address);
+}
+
+// A gateway, which may be of the other family (RTA_VIA).
+void setGateway(Napi::Object &route, int family, const nlattr *gateway, const nlattr *via) {
+    if (gateway != nullptr) {
+        setText(route, "gateway", addressText(family, gateway));
+    } else if (via != nullptr && mnl_attr_get_payload_len(via) > sizeof(uint16_t)) {
+        auto *data = static_cast<const uint8_t *>(mnl_attr_get_payload(via));
+        uint16_t viaFamily;
+        __builtin_memcpy(&viaFamily, data, sizeof(viaFamily));
+        size_t size = mnl_attr_get_payload_len(via) - sizeof(viaFamily);
+        char text[INET6_ADDRSTRLEN] = "";
+        if ((viaFamily == AF_INET && size == 4) || (viaFamily == AF_INET6 && size == 16)) {
+            inet_ntop(viaFamily, data + sizeof(viaFamily), text, sizeof(text));
+        }
+        setText(route, "gateway", text);
+    }
+}
+
+void appendRoute(Napi::Array &array, const nlmsghdr *message) {
+    auto *header = static_cast<const rtmsg *>(mnl_nlmsg_get_payload(message));
+    if (message->nlmsg_type != RTM_NEWROUTE ||
+        (header->rtm_family != AF_INET && header->rtm_family != AF_INET6) ||
+        (header->rtm_flags & RTM_F_CLONED) != 0) {
+        return;
+    }
+    Napi::Env env = array.Env();
+    const int family = header->rtm_family;
+    Attributes<RTA_MAX + 1> attributes(message, sizeof(*header));
+    uint32_t table = header->rtm_table; // of those below 256
+    attributes.read(RTA_TABLE, table);
+    std::string destination = addressText(family, attributes.get(RTA_DST));
+    auto base = [&] {
+        Napi::Object route = Napi::Object::New(env);
+        setNumber(route, "family", familyNumber(family));
+        setNumber(route, "table", table);
+        setNumber(route, "type", header->rtm_type);
+        setNumber(route, "protocol", header->rtm_protocol);
+        setNumber(route, "scope", header->rtm_scope);
+        setText(route, "destination",
+                destination.empty() ? (family == AF_INET ? "0.0.0.0" : "::") : destination);
+        setNumber(route, "prefixLength", header->rtm_dst_len);
+        setText(route, "prefsrc", addressText(family, attributes.get(RTA_PREFSRC)));
+        setNumberIf(route, "priority", attributes, RTA_PRIORITY);
+        return route;
+    };
+    const nlattr *multipath = attributes.get(RTA_MULTIPATH);
+    if (multipath == nullptr) {
+        Napi::Object route = base();
+        setGateway(route, family, attributes.get(RTA_GATEWAY), attributes.get(RTA_VIA));
+        setNumberIf(route, "oif", attributes, RTA_OIF);
+        append(array, route);
+        return;
+    }
+    // struct rtnexthop, each followed by attributes of its own.
+    auto *hop = static_cast<const rtnexthop *>(mnl_attr_get_payload(multipath));
+    int left = mnl_attr_get_payload_len(multipath);
+    while (RTNH_OK(hop, left)) {
+        Napi::Object route = base();
+        const nlattr *gateway = nullptr, *via = nullptr;
+        auto *attribute = reinterpret_cast<const nlattr *>(RTNH_DATA(hop));
+        int hopLeft = hop->rtnh_len - static_cast<int>(sizeof(*hop));
+        for (; mnl_attr_ok(attribute, hopLeft);
+             hopLeft -= MNL_ALIGN(attribute->nla_len), attribute = mnl_attr_next(attribute)) {
+            gateway = mnl_attr_get_type(attribute) == RTA_GATEWAY ? attribute : gateway;
+            via = mnl_attr_get_type(attribute) == RTA_VIA ? attribute : via;
+        }
+        setGateway(route, family, gateway, via);
+        setNumber(route, "oif", hop->rtnh_ifindex);
+        append(array, route);
+        left -= RTNH_ALIGN(hop->rtnh_len);
+        hop = RTNH_NEXT(hop);
+    }
+}
+
+void appendNeighbour(Napi::Array &array, const nlmsghdr *message) {
+    auto *header = static_cast<const ndmsg *>(mnl_nlmsg_get_payload(message));
+    if (message->nlmsg_type != RTM_NEWNEIGH ||
+        (header->ndm_family != AF_INET && header->ndm_family != AF_INET6)) {
+        return;
+    }
+    Attributes<NDA_MAX + 1> attributes(message, sizeof(*header));
+    Napi::Object neighbour = Napi::Object::New(array.Env());
+    setNumber(neighbour, "ifindex", header->ndm_ifindex);
+    setNumber(neighbour, "family", familyNumber(header->ndm_family));
+    setText(neighbour, "address", addressText(header->ndm_family, attributes.get(NDA_DST)));
+    setText(neighbour, "mac", macText(attributes.get(NDA_LLADDR)));
+    setNumber(neighbour, "state", header->ndm_state);
+    append(array, neighbour);
+}
+
+} // namespace
+
+Napi::Object linkObject(Napi::Env env, const nlmsghdr *message) {
+    auto *header = static_cast<const ifinfomsg *>(mnl_nlmsg_get_payload(message));
+    Attributes<IFLA_MAX + 1> attributes(message, sizeof(*header));
+    Attributes<IFLA_INFO_MAX + 1> kind(attributes.get(IFLA_LINKINFO));
+    uint32_t mtu = 0;
+    attributes.read(IFLA_MTU, mtu);
+    Napi::Object link = Napi::Object::New(env);
+    setNumber(link, "ifindex", header->ifi_index);
+    link.Set("name", Napi::String::New(env, attributes.text(IFLA_IFNAME)));
+    setText(link, "kind", kind.text(IFLA_INFO_KIND));
+    setNumber(link, "type", header->ifi_type);
+    setNumber(link, "flags", header->ifi_flags);
+    setNumber(link, "mtu", mtu);
+    setText(link, "mac", macText(attributes.get(IFLA_ADDRESS)));
+    setNumberIf(link, "master", attributes, IFLA_MASTER);
+    setNumberIf(link, "link", attributes, IFLA_LINK);
+    int32_t nsid;
+    if (attributes.read(IFLA_LINK_NETNSID, nsid) && nsid >= 0) {
+        setNumber(link, "linkNetnsid", nsid);
+    }
+    return link;
+}
+
+Napi::Value listLinks(const Napi::CallbackInfo &info) {
+    NetlinkMessage request(RTM_GETLINK, 0);
+    request.extra<ifinfomsg>()->ifi_family = AF_UNSPEC;
+    request.put32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS); // the statistics are most of a dump's bytes
+    return list(info.Env(), "list links", request, [](Napi::Array &array, const nlmsghdr *message) {
+        if (message->nlmsg_type == RTM_NEWLINK) {
+            append(array, linkObject(array.Env(), message));
+        }
+    });
+}
+
+Napi::Value listAddresses(const Napi::CallbackInfo &info) {
+    NetlinkMessage request(RTM_GETADDR, 0);
+    request.extra<ifaddrmsg>()->ifa_family = AF_UNSPEC;
+    return list(info.Env(), "list addresses", request, appendAddress);
+}
+
+Napi::Value listRoutes(const Napi::CallbackInfo &info) {
+    NetlinkMessage request(RTM_GETROUTE, 0);
+    request.extra<rtmsg>()->rtm_family = AF_UNSPEC;
+    return list(info.Env(), "list routes", request, appendRoute);
+}
+
+Napi::Value listNeighbours(const Napi::CallbackInfo &info) {
+    NetlinkMessage request(RTM_GETNEIGH, 0);
+    request.extra<ndmsg>()->ndm_family = AF_UNSPEC;
+    return list(info.Env(), "list neighbours", request, appendNeighbour);
+}
+
+} // namespace fairway

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <napi.h>
+
+#include <memory>
+
+#include "handle.h"
+#include "netlink_socket.h"
+#include "watcher.h"
+
+namespace fairway {
+
+// Notifications of rtnetlink. See NetMonitor in src/native/netlink.ts.
+class Monitor : public Guarded<Monitor> {
+public:
+    static void define(Napi::Env env);
+    // Arguments: names of groups, onEvents, onLost.
+    explicit Monitor(const Napi::CallbackInfo &info);
+
+private:
+    void open(const Napi::CallbackInfo &info);
+    void receive(Napi::Env env);
+    Napi::Value close(const Napi::CallbackInfo &info);
+
+    std::unique_ptr<NetlinkSocket> socket_;
+    std::unique_ptr<Watcher> watcher_;
+    Napi::FunctionReference onEvents_;
+    Napi::FunctionReference onLost_;
+};
+
+Napi::Value openMonitor(const Napi::CallbackInfo &info);
+
+} // namespace fairway

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace fairway {
+
+// Argument: path. See src/native/netlink.ts.
+Napi::Value netnsId(const Napi::CallbackInfo &info);
+
+} // namespace fairway
