@@ -145,6 +145,7 @@ function typesModule(types, named, codecModule) {
     hoisted.set(expression, name);
     return name;
   };
+  /** @type {string[]} */
   const parts = [];
   for (const type of named.values()) {
     hoisted.clear();

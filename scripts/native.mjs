@@ -57,12 +57,17 @@ export async function buildNative({ libbpf = libbpfRoot(), asan = false } = {}) 
   return addonPath({ asan });
 }
 
-/** Runs a command; when it fails, throws with its last lines. */
+/**
+ * Runs a command; when it fails, throws with its last lines.
+ * @param {string} command
+ * @param {string[]} args
+ * @returns {Promise<void>}
+ */
 function run(command, args) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, stdio: ["ignore", "pipe", "pipe"] });
     let text = "";
-    const keep = (chunk) => {
+    const keep = (/** @type {Buffer} */ chunk) => {
       text = (text + chunk).slice(-64 * 1024);
     };
     child.stdout.on("data", keep);
@@ -80,7 +85,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     console.log(await buildNative({ asan: process.argv.includes("--asan") }));
   } catch (error) {
-    console.error(error.message);
+    console.error(error instanceof Error ? error.message : error);
     process.exit(1);
   }
 }

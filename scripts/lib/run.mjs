@@ -85,11 +85,13 @@ export function runVisible(command, options = {}) {
       env: { ...process.env, ...options.env },
       stdio: "inherit",
     });
-    // The terminal sends a Ctrl-C to the child as well; a kill of this process alone is passed on.
+    // A terminal sends its Ctrl-C to the child as well; a kill of this process alone is passed on.
     /** @type {NodeJS.Signals[]} */
     const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
     /** @param {NodeJS.Signals} signal */
-    const pass = (signal) => void child.kill(signal);
+    const pass = (signal) => {
+      if (signal !== "SIGINT" || !process.stdin.isTTY) child.kill(signal);
+    };
     for (const signal of signals) process.on(signal, pass);
     child.on("error", (error) => reject(new Failure(`can't run ${program}: ${error.message}`)));
     child.on("close", (status, signal) => {

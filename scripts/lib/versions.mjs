@@ -11,3 +11,6 @@ export const minimumKernel = [6, 1];
 
 /** The oldest Node that package.json's engines allow. */
 export const minimumNode = [20, 18, 1];
+
+/** Go, for the lab's current engine: the least that can fetch what a module asks for, and what is fetched without one. */
+export const go = { version: "1.26.8", least: [1, 21] };

@@ -1,0 +1,74 @@
+// Makes a machine ready: system packages, npm packages, and the tools that are built from source.
+//
+//   npm run setup              what building and running need
+//   npm run setup -- --test    and what the tests need
+
+import { parseArgs } from "node:util";
+import { buildBpfLinker } from "./bpf-linker.mjs";
+import { provideGo } from "./go.mjs";
+import { installPackages } from "./lib/apt.mjs";
+import { bpffs, bpffsMounted, checkHost, checkNode, checkRoot } from "./lib/checks.mjs";
+import { npmPackagesCurrent } from "./lib/npm.mjs";
+import { packages } from "./lib/packages.mjs";
+import { run } from "./lib/run.mjs";
+import { elapsed, isMain, main, step } from "./lib/step.mjs";
+import { buildLibbpf } from "./libbpf.mjs";
+
+/**
+ * One step per group of packages.
+ * @param {"build" | "run" | "test"} group
+ */
+async function systemPackages(group) {
+  const missing = packages[group].filter(({ there }) => !there());
+  await step({
+    name: `system packages to ${group}`,
+    done: () => missing.length === 0,
+    work: (progress) => {
+      checkRoot();
+      return installPackages(missing, { progress, quietServices: group === "test" });
+    },
+    remedy: "see what apt-get says above; `apt-get update` and `apt-get -f install` often help",
+  });
+}
+
+/** Everything that a build needs. Needs root only when something is missing. */
+export async function setupBuild() {
+  checkNode();
+  await systemPackages("build");
+  await step({
+    name: "npm packages",
+    done: npmPackagesCurrent,
+    work: (progress) => run(["npm", "ci", "--no-audit", "--no-fund"], { onLine: progress }),
+    remedy: "check that npm packages can be downloaded, then run it again",
+  });
+  await buildBpfLinker();
+  await buildLibbpf();
+}
+
+/** Everything that running fairway on this host needs. */
+export async function setupRun() {
+  checkHost();
+  await systemPackages("run");
+  await step({
+    name: `bpffs at ${bpffs}`,
+    done: bpffsMounted,
+    work: () => run(["mount", "-t", "bpf", "bpf", bpffs]),
+    remedy: `mount one: \`mount -t bpf bpf ${bpffs}\``,
+  });
+}
+
+/** Everything that the tests need besides. */
+export async function setupTest() {
+  await systemPackages("test");
+  await provideGo();
+}
+
+if (isMain(import.meta.url)) {
+  await main(async () => {
+    const { values } = parseArgs({ options: { test: { type: "boolean" } } });
+    await setupBuild();
+    await setupRun();
+    if (values.test) await setupTest();
+    process.stderr.write(`set up in ${elapsed()}; next: npm start, npm test, or npm run build\n`);
+  });
+}

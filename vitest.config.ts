@@ -1,0 +1,37 @@
+import { defineConfig } from "vitest/config";
+
+/** One project per suite. scripts/test.mjs runs them in order; `npx vitest --project unit` works alone after a build. */
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
+      // Programs in the kernel and machines made of namespaces: one file at a time.
+      {
+        test: {
+          name: "bpf",
+          include: ["test/bpf/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 20_000,
+        },
+      },
+      {
+        test: {
+          name: "lab",
+          include: ["test/lab/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        test: {
+          name: "vm",
+          include: ["test/vm/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 300_000,
+          hookTimeout: 300_000,
+        },
+      },
+    ],
+  },
+});
