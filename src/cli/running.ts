@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { DaemonStatus } from "../controller/daemon.js";
+import type { EndpointReading } from "../datapath/reader.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
 import { type Answer, get } from "./http.js";
 
@@ -50,4 +51,9 @@ export async function refuseSecondInstance(stateDir: string): Promise<void> {
   throw new UserError(`fairway is already running (pid ${status.pid}, state directory ${stateDir})`, {
     remedy: "stop it first, or give this one its own --state-dir, --bpffs and --metrics",
   });
+}
+
+/** The endpoints with their counters, as the running daemon has them; undefined when none is running. */
+export async function readEndpoints(stateDir: string): Promise<EndpointReading[] | undefined> {
+  return (await askDaemon(stateDir, "/endpoints")) as EndpointReading[] | undefined;
 }
