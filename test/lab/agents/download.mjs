@@ -1,4 +1,4 @@
-// Downloads and counts. Prints `started` at the first bytes and at the end {"bytes","expected","ms","error"}.
+// Downloads and counts. Prints `started` on standard error at the first bytes and at the end {"bytes","expected","ms","error"}.
 //
 //   node download.mjs URL
 
@@ -15,7 +15,7 @@ const finish = (error) => {
 const request = get(process.argv[2], { agent: false }, (response) => {
   expected = Number(response.headers["content-length"]);
   response.on("data", (chunk) => {
-    if (bytes === 0) console.log("started");
+    if (bytes === 0) console.error("started");
     bytes += chunk.length;
   });
   response.on("end", () => finish(undefined));

@@ -4,10 +4,12 @@
 
 import { get } from "node:http";
 
-get(process.argv[2], { agent: false, timeout: 5000 }, (response) => {
+const request = get(process.argv[2], { agent: false, timeout: 5000 }, (response) => {
   if (response.statusCode !== 200) process.exitCode = 1;
   response.pipe(process.stdout);
-}).on("error", (error) => {
+});
+request.on("timeout", () => request.destroy(new Error("time-out")));
+request.on("error", (error) => {
   console.error(error.message);
   process.exitCode = 1;
 });

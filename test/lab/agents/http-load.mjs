@@ -5,12 +5,13 @@
 import { Agent, get } from "node:http";
 
 const [url, count, kind, concurrency] = process.argv.slice(2);
-const agent = new Agent({ keepAlive: kind === "keep", maxSockets: Number(concurrency) });
+// Not an Agent without keepAlive for fresh ones: it hands a finished connection to the next request that waits.
+const agent = kind === "keep" ? new Agent({ keepAlive: true, maxSockets: Number(concurrency) }) : undefined;
 const result = { ok: 0, failed: 0, errors: {}, bytes: 0 };
 let left = Number(count);
 
 await Promise.all(Array.from({ length: Number(concurrency) }, worker));
-agent.destroy();
+agent?.destroy();
 console.log(JSON.stringify(result));
 
 async function worker() {
@@ -27,7 +28,7 @@ async function worker() {
 
 function fetchOnce() {
   return new Promise((resolve, reject) => {
-    const request = get(url, { agent, timeout: 10_000 }, (response) => {
+    const request = get(url, { agent: agent ?? false, timeout: 10_000 }, (response) => {
       let bytes = 0;
       response.on("data", (chunk) => {
         bytes += chunk.length;

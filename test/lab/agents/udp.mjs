@@ -18,17 +18,20 @@ socket.on("message", (data) => {
 socket.on("error", (error) => errors.add(error.code));
 socket.bind(localPort ? Number(localPort) : 0);
 await once(socket, "listening");
+// Connected: answers from elsewhere don't count, and ICMP errors are seen.
+socket.connect(Number(port), host);
+await once(socket, "connect");
 const data = Buffer.alloc(Number(size), 0x66);
 for (; sent < Number(count); sent++) {
   await new Promise((resolve) =>
-    socket.send(data, Number(port), host, (error) => {
+    socket.send(data, (error) => {
       if (error) errors.add(error.code);
       resolve();
     }),
   );
   await pause(Number(interval));
 }
-for (let i = 0; i < 40 && received < sent; i++) await pause(50);
+for (let i = 0; i < 40 && received < sent && errors.size === 0; i++) await pause(50);
 console.log(JSON.stringify({ sent, received, answers: [...answers], errors: [...errors] }));
 socket.close();
 

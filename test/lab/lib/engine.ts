@@ -212,6 +212,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     return Container.inspect(this, stdout.trim());
   }
 
+  /** A container by its name or id, as it is now. */
+  container(name: string): Promise<Container> {
+    return Container.inspect(this, name);
+  }
+
   /** `docker network create`; returns its id. */
   async createNetwork(name: string, ...args: string[]): Promise<string> {
     const { stdout } = await this.docker(["network", "create", ...args, name]);

@@ -7,7 +7,7 @@ import type { Engine } from "./engine.js";
 import { difference, Metrics, type PathCounts, pathCounts } from "./metrics.js";
 import type { Namespace } from "./namespace.js";
 import { agent, fairwayMain } from "./paths.js";
-import { Background, type Result, until } from "./process.js";
+import { Background, type Result, type RunOptions, until } from "./process.js";
 
 /** How to start it. */
 export interface FairwayOptions {
@@ -32,14 +32,21 @@ export function fairwayPlaces({ bpffs, dir }: FairwayPlace): string[] {
   return ["--bpffs", join(bpffs, "fairway"), "--state-dir", join(dir, "state")];
 }
 
+/** How to run a subcommand. */
+export interface FairwayCommandOptions extends RunOptions {
+  /** A program and its arguments before it: setpriv, for instance. */
+  readonly wrapper?: readonly string[];
+}
+
 /** Runs `fairway ...` on the lab's host to its end, with nothing added to the arguments. */
 export function fairwayCommand(
   place: FairwayPlace,
   args: readonly string[],
-  options: { mayFail?: boolean; timeout?: number; env?: Record<string, string> } = {},
+  options: FairwayCommandOptions = {},
 ): Promise<Result> {
   if (!existsSync(fairwayMain)) throw new Error(`${fairwayMain} is missing: run \`npm run build\``);
-  return place.host.exec([process.execPath, fairwayMain, ...args], options);
+  const { wrapper = [], ...rest } = options;
+  return place.host.exec([...wrapper, process.execPath, fairwayMain, ...args], rest);
 }
 
 /** The arguments of `fairway run` in a lab. */

@@ -21,5 +21,5 @@ export const cacheDir =
 /** The path of one of the small programs that run inside namespaces. */
 export const agent = (name: string): string => join(root, "test", "lab", "agents", name);
 
-/** The built command line. */
-export const fairwayMain = join(root, "dist", "cli", "main.js");
+/** The built command line; FAIRWAY_LAB_MAIN names another build of it. */
+export const fairwayMain = process.env.FAIRWAY_LAB_MAIN ?? join(root, "dist", "cli", "main.js");
