@@ -85,8 +85,9 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
 		return REASON_NOT_UNICAST;
 	if (bpf_map_lookup_elem(&host_addresses, &packet->daddr))
 		return REASON_TO_HOST;
-	if (!route_to_outside(skb, packet, packet->saddr, packet->daddr, endpoint->bridge_ifindex, &route))
-		return REASON_NO_ROUTE;
+	reason = route_to_outside(skb, packet, packet->saddr, packet->daddr, endpoint->bridge_ifindex, &route);
+	if (reason != REASON_NONE)
+		return reason;
 	origin.route = &route;
 	origin.uplink_ifindex = route.ifindex;
 	ct = conntrack_lookup_open(skb, packet, &dir);
@@ -131,8 +132,8 @@ static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, cons
 		goto release;
 	origin.slot = ref->slot;
 	*slot = ref->slot;
-	reason = REASON_NO_ROUTE;
-	if (!route_to_outside(skb, packet, address.address, packet->saddr, origin.endpoint->bridge_ifindex, &route))
+	reason = route_to_outside(skb, packet, address.address, packet->saddr, origin.endpoint->bridge_ifindex, &route);
+	if (reason != REASON_NONE)
 		goto release;
 	origin.route = &route;
 	reason = flow_adopt(ct, packet, &origin);

@@ -37,8 +37,9 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 		return REASON_STALE_FLOW;
 	*slot = port->slot;
 	/* The answers' way; what comes in by one uplink may leave by another. */
-	if (!route_to_outside(skb, packet, port->address, packet->saddr, endpoint->bridge_ifindex, &route))
-		return REASON_NO_ROUTE;
+	reason = route_to_outside(skb, packet, port->address, packet->saddr, endpoint->bridge_ifindex, &route);
+	if (reason != REASON_NONE)
+		return reason;
 	origin.route = &route;
 	ct = conntrack_lookup_open(skb, packet, &dir);
 	if (ct) {

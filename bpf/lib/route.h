@@ -12,11 +12,12 @@ struct route {
 };
 
 /*
- * Routes saddr -> daddr as the host forwards what comes in by the bridge. False when there is no route, when it does not
- * lead through an uplink of ours, or is of a kind that the kernel has to handle (another family's gateway, encapsulation).
+ * Routes saddr -> daddr as the host forwards what comes in by the bridge. REASON_NONE: route is filled. REASON_NO_ROUTE: none,
+ * not through an uplink of ours, or of a kind that the kernel has to handle (another family's gateway, encapsulation).
+ * REASON_NO_NEIGHBOUR: the kernel sends this packet, resolves the next hop or answers "host unreachable".
  */
-static __always_inline bool route_to_outside(struct __sk_buff *skb, const struct packet *packet, __be32 saddr,
-					     __be32 daddr, __u32 bridge_ifindex, struct route *route)
+static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const struct packet *packet, __be32 saddr,
+						    __be32 daddr, __u32 bridge_ifindex, struct route *route)
 {
 	struct bpf_fib_lookup fib = {
 		.family = AF_INET,
@@ -28,13 +29,14 @@ static __always_inline bool route_to_outside(struct __sk_buff *skb, const struct
 	};
 	long result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
 
-	/* An unresolved neighbour is no obstacle: bpf_redirect_neigh resolves it. */
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
-		return false;
+		return REASON_NO_ROUTE;
 	if (fib.family != AF_INET)
-		return false;
+		return REASON_NO_ROUTE;
 	route->ifindex = fib.ifindex;
 	route->next_hop = fib.ipv4_dst;
 	route->uplink = bpf_map_lookup_elem(&uplinks, &route->ifindex);
-	return route->uplink != NULL;
+	if (!route->uplink)
+		return REASON_NO_ROUTE;
+	return result == BPF_FIB_LKUP_RET_SUCCESS ? REASON_NONE : REASON_NO_NEIGHBOUR;
 }

@@ -72,9 +72,10 @@ enum reason {
 	REASON_FLOW_TABLE_FULL = 19,    /* the flow entry could not be written */
 	REASON_ANCHOR = 20,             /* once per long-lived TCP flow, so that the kernel's tracker sees it up */
 	REASON_ENDPOINT_UNKNOWN = 21,   /* the device is no endpoint that the plan knows (yet) */
+	REASON_NO_NEIGHBOUR = 22,       /* the next hop's MAC is not known: the kernel resolves it, or says that it can't */
 	/* dropped */
-	REASON_REWRITE_FAILED = 22,     /* a packet half rewritten can't be given to anyone */
-	REASON_MAX = 23,
+	REASON_REWRITE_FAILED = 23,     /* a packet half rewritten can't be given to anyone */
+	REASON_MAX = 24,
 };
 
 /*

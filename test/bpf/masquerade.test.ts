@@ -122,6 +122,14 @@ describe("a container's connection to the outside", () => {
     expect(datapath.reasons()).toEqual({ no_route: 1 });
   });
 
+  test("to a next hop whose MAC is not known it is the kernel's, which resolves it or says that it can't", () => {
+    const run = datapath.fromWeb({ flags: syn, destination: address.unheard });
+    expect(run.verdict).toBe("next");
+    expect(run.bytes).toEqual(run.before);
+    expect(datapath.reasons()).toEqual({ no_neighbour: 1 });
+    expect(datapath.conntrack()).toHaveLength(0);
+  });
+
   test("to another network of the host it is the kernel's, which isolates them", () => {
     expect(datapath.fromWeb({ flags: syn, destination: address.isolatedNetwork }).verdict).toBe("next");
     expect(datapath.reasons()).toEqual({ no_route: 1 });

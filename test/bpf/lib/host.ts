@@ -8,6 +8,8 @@ import { listLinks } from "../../../src/native/index.js";
 export const address = {
   client: "198.18.0.2",
   otherClient: "198.18.0.3",
+  /** On the uplink's link, but the host has never heard from it. */
+  unheard: "198.18.0.66",
   host: "198.18.0.1",
   hostSecond: "198.18.7.1",
   router: "198.18.0.254",
@@ -26,6 +28,9 @@ const commands = [
   "link set uplink0 up",
   "link set outside0 up",
   "route add default via 198.18.0.254",
+  "neigh add 198.18.0.254 lladdr 02:00:00:00:00:02 dev uplink0",
+  "neigh add 198.18.0.2 lladdr 02:00:00:00:00:02 dev uplink0",
+  "neigh add 198.18.0.3 lladdr 02:00:00:00:00:02 dev uplink0",
   "link add br-app address 02:00:00:00:01:00 type bridge",
   "addr add 172.30.0.1/24 dev br-app",
   "link set br-app up",
