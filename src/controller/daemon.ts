@@ -1,5 +1,23 @@
+import { execFile } from "node:child_process";
+import { Datapath } from "../datapath/datapath.js";
 import type { DatapathReader } from "../datapath/reader.js";
-import type { DaemonConfig, DaemonDeps, DaemonStatus, MetricsSource } from "./types.js";
+import { engineAddress } from "../docker/address.js";
+import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/client.js";
+import { Inventory } from "../docker/inventory.js";
+import type { EngineState } from "../docker/model.js";
+import { errorMessage, UserError } from "../errors.js";
+import { hostState } from "../host/snapshot.js";
+import { readSysctls } from "../host/sysctl.js";
+import { checkUplinks } from "../host/uplinks.js";
+import { formatIpv4 } from "../ipv4.js";
+import { plan } from "../plan/plan.js";
+import type { Plan } from "../plan/types.js";
+import { Backoff } from "./backoff.js";
+import { EngineWatch } from "./engine_watch.js";
+import { HostWatch } from "./host_watch.js";
+import { StatusServer } from "./status_server.js";
+import { Trigger } from "./trigger.js";
+import type { DaemonConfig, DaemonDeps, DaemonStatus, MetricsSource, ReconcileResult } from "./types.js";
 
 export type {
   DaemonConfig,
@@ -11,15 +29,51 @@ export type {
   ReconcileResult,
 } from "./types.js";
 
+const RESYNC_MS = 60_000;
+const SWEEP_MS = 1_000;
+
 /** Keeps the datapath as the engine has it: the whole of `fairway run` but for the command line and the metrics. */
 export class Daemon implements MetricsSource {
+  readonly #startedAt = Date.now();
+  readonly #server: StatusServer;
+  readonly #trigger: Trigger;
+  readonly #retry = new Backoff(200, 10_000);
+  readonly #abort = new AbortController();
+  readonly #closers: (() => void | Promise<void>)[] = [];
+  #state: DaemonStatus["state"] = "starting";
+  #stopping: Promise<void> | undefined;
+  #client: EngineClient | undefined;
+  #inventory: Inventory | undefined;
+  #datapath: Datapath | undefined;
+  #hostWatch: HostWatch | undefined;
+  #retryTimer: NodeJS.Timeout | undefined;
+  #firstPass: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+
+  #connected = false;
+  #engine: EngineVersion | undefined;
+  #engineError: string | undefined;
+  #disconnects = 0;
+  #engineState: EngineState | undefined;
+  #plan: Plan | undefined;
+  #reconciles = { count: 0, failures: 0, lastSuccessAt: 0, last: undefined as ReconcileResult | undefined };
+  #warned = new Set<string>();
+
   constructor(
     readonly config: DaemonConfig,
     readonly deps: DaemonDeps,
-  ) {}
+  ) {
+    this.#server = new StatusServer(config.stateDir, {
+      "/status": () => this.status(),
+      "/endpoints": () => this.reader?.endpoints() ?? [],
+      "/ports": () => this.reader?.ports() ?? [],
+      "/reasons": () => this.reader?.reasons() ?? [],
+      "/maps": () => this.reader?.maps() ?? [],
+    });
+    this.#trigger = new Trigger((reasons) => this.#pass(reasons));
+  }
 
   get reader(): DatapathReader | undefined {
-    return undefined;
+    return this.#datapath?.reader;
   }
 
   /**
@@ -27,15 +81,298 @@ export class Daemon implements MetricsSource {
    * @throws UserError for everything that the user can fix; then nothing is left attached that was not there before.
    */
   async start(): Promise<void> {
-    throw new Error("not written yet");
+    try {
+      await this.#start();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const { config, deps } = this;
+    const address = engineAddress(config.dockerHost, deps.env ?? process.env);
+    checkUplinks(config.uplinks);
+    await this.#server.open();
+    this.#closers.push(() => this.#server.close());
+
+    // Asked before anything is loaded: without an engine there is nothing to do, and nothing is to be left.
+    this.#client = new EngineClient(address);
+    this.#closers.push(() => this.#client?.close());
+    this.#engine = await this.#client.negotiate(this.#abort.signal);
+    this.#inventory = new Inventory(this.#client);
+
+    await loadModules();
+    this.#datapath = Datapath.open({
+      bpffs: config.bpffs,
+      stateDir: config.stateDir,
+      flowsMax: config.flowsMax,
+      timeouts: readSysctls().timeouts,
+      log: deps.log,
+    });
+    this.#closers.push(() => this.#datapath?.close());
+
+    const first = new Promise<void>((resolve, reject) => {
+      this.#firstPass = { resolve, reject };
+    });
+    // Looked at below; should the start fail before, nobody is left waiting for it.
+    first.catch(() => undefined);
+    this.#watchHost();
+    await this.#watchEngine(this.#client);
+    this.#repeat(RESYNC_MS, () => {
+      this.#inventory?.mark(undefined);
+      this.#trigger.fire("resync");
+    });
+    this.#repeat(SWEEP_MS, () => this.#sweep());
+    await first;
   }
 
   /** Stops watching. The pinned datapath stays and goes on forwarding. Idempotent. */
-  async stop(): Promise<void> {
-    throw new Error("not written yet");
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  async #stop(): Promise<void> {
+    this.#state = "stopping";
+    this.#abort.abort();
+    clearTimeout(this.#retryTimer);
+    this.#firstPass?.reject(new Error("stopped before the first pass"));
+    await this.#trigger.close();
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+
+  #watchHost(): void {
+    const watch = new HostWatch({
+      // Its packets must not meet the next owner of its address: not even for the length of a debounce.
+      gone: (ifindexes) => this.#forget(ifindexes),
+      changed: (urgent) => this.#trigger.fire("netlink", urgent),
+      voided: (why) => {
+        const epoch = this.#datapath?.bumpEpoch();
+        this.deps.log.info({ epoch, why }, "the host's routing changed: every flow finds its way anew");
+      },
+    });
+    this.#hostWatch = watch;
+    this.#closers.push(() => watch.close());
+  }
+
+  async #watchEngine(client: EngineClient): Promise<void> {
+    const watch = new EngineWatch(
+      client,
+      {
+        connected: (engine) => this.#onConnected(engine),
+        disconnected: (why) => this.#onDisconnected(why),
+        event: (event) => this.#onEvent(event),
+      },
+      this.deps.log,
+    );
+    await watch.start();
+    this.#closers.push(() => watch.stop());
+  }
+
+  #repeat(ms: number, work: () => void): void {
+    const timer = setInterval(work, ms);
+    this.#closers.push(() => clearInterval(timer));
+  }
+
+  #onConnected(engine: EngineVersion): void {
+    const first = this.#engineState === undefined;
+    this.#engine = engine;
+    this.#connected = true;
+    this.#engineError = undefined;
+    this.deps.observer?.engineConnected?.(true);
+    this.#inventory?.mark(undefined);
+    this.#trigger.fire(first ? "start" : "reconnect", true);
+  }
+
+  #onDisconnected(why: string): void {
+    this.#engineError = why;
+    if (!this.#connected) return;
+    this.#connected = false;
+    this.#disconnects++;
+    this.deps.observer?.engineConnected?.(false);
+  }
+
+  #onEvent(event: EngineEvent | undefined): void {
+    if (event !== undefined) this.deps.observer?.engineEvent?.(event.type, event.action);
+    // A network's event without a container is told by the lists.
+    if (event === undefined) this.#inventory?.mark(undefined);
+    else if (event.containerId !== undefined) this.#inventory?.mark(event.containerId);
+    this.#trigger.fire("events");
+  }
+
+  #forget(ifindexes: ReadonlySet<number>): void {
+    try {
+      const endpoints = this.#datapath?.forgetDevices(ifindexes) ?? 0;
+      if (endpoints > 0) this.deps.log.debug({ ifindexes: [...ifindexes], endpoints }, "devices gone");
+    } catch (error) {
+      this.deps.log.error({ err: error }, "endpoints of devices that are gone could not be removed");
+    }
+  }
+
+  #sweep(): void {
+    try {
+      this.#datapath?.sweep();
+    } catch (error) {
+      this.deps.log.error({ err: error }, "flow table could not be swept");
+    }
+  }
+
+  /** One reconcile; never rejects. */
+  async #pass(reasons: string[]): Promise<void> {
+    const trigger = reasons.join(",");
+    const started = performance.now();
+    const result: ReconcileResult = {
+      ok: false,
+      durationMs: 0,
+      engineMs: 0,
+      hostMs: 0,
+      applyMs: 0,
+      trigger,
+      added: 0,
+      removed: 0,
+    };
+    let failure: unknown;
+    try {
+      await this.#reconcile(result);
+      result.ok = true;
+    } catch (error) {
+      failure = error;
+      result.error = errorMessage(error);
+    }
+    result.durationMs = performance.now() - started;
+    this.#account(result, failure);
+  }
+
+  async #reconcile(result: ReconcileResult): Promise<void> {
+    const started = performance.now();
+    const engine = await this.#lookAtEngine();
+    const looked = performance.now();
+    result.engineMs = looked - started;
+    const host = hostState(sandboxKeys(engine));
+    const planned = plan(engine, host, { uplinks: this.config.uplinks });
+    const decided = performance.now();
+    result.hostMs = decided - looked;
+    const applied = this.#datapath?.apply(planned);
+    result.applyMs = performance.now() - decided;
+    result.added = applied?.added ?? 0;
+    result.removed = applied?.removed ?? 0;
+    this.#engineState = engine;
+    this.#plan = planned;
+    this.#hostWatch?.know(host, planned, engineBridges(engine));
+    this.#warn(planned);
+    this.#retryIfUnsettled(planned);
+  }
+
+  /** While the engine is gone, what it last said holds: only the host is looked at anew. */
+  async #lookAtEngine(): Promise<EngineState> {
+    if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
+      return this.#inventory.look(this.#engine, this.#abort.signal);
+    }
+    if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
+    return this.#engineState;
+  }
+
+  #account(result: ReconcileResult, failure: unknown): void {
+    const { log, observer } = this.deps;
+    if (this.#state === "stopping") return;
+    this.#reconciles.count++;
+    this.#reconciles.last = result;
+    const times = { trigger: result.trigger, ms: Math.round(result.durationMs * 10) / 10 };
+    if (result.ok) {
+      this.#reconciles.lastSuccessAt = Date.now();
+      const { added, removed } = result;
+      if (added + removed > 0) log.info({ ...times, added, removed }, "reconciled");
+      else log.debug(times, "reconciled, nothing to do");
+      if (this.#state === "starting") this.#state = "ready";
+      this.#firstPass?.resolve();
+      this.#firstPass = undefined;
+    } else {
+      this.#reconciles.failures++;
+      log.error({ ...times, error: result.error }, "reconcile failed; the datapath stays as it was");
+      // What the kernel refuses at the start it will refuse again; an engine that hiccups may not.
+      if (failure instanceof UserError || (failure instanceof Error && failure.name === "NativeError")) {
+        this.#firstPass?.reject(failure);
+        this.#firstPass = undefined;
+      }
+      this.#retryLater();
+    }
+    observer?.reconciled?.(result);
+  }
+
+  #retryIfUnsettled(planned: Plan): void {
+    if (planned.warnings.some((w) => w.transient)) this.#retryLater();
+    else this.#retry.reset();
+  }
+
+  #retryLater(): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => this.#trigger.fire("retry"), this.#retry.next());
+  }
+
+  /** Each warning is logged when it comes, and again when it has been away. */
+  #warn(planned: Plan): void {
+    const now = new Set<string>();
+    for (const { code, message, transient } of planned.warnings) {
+      now.add(message);
+      if (!this.#warned.has(message)) this.deps.log[transient ? "debug" : "warn"]({ code }, message);
+    }
+    this.#warned = now;
   }
 
   status(): DaemonStatus {
-    throw new Error("not written yet");
+    const flows = this.reader?.flows();
+    return {
+      state: this.#state,
+      pid: process.pid,
+      startedAt: this.#startedAt,
+      mode: "accelerate",
+      attach: this.#datapath?.attachMode ?? "tcx",
+      bpffs: this.config.bpffs,
+      adopted: this.#datapath?.adopted ?? false,
+      engine: {
+        connected: this.#connected,
+        address: this.#client?.address.display ?? "",
+        version: this.#engine?.version,
+        apiVersion: this.#engine?.apiVersion,
+        disconnects: this.#disconnects,
+        error: this.#connected ? undefined : this.#engineError,
+      },
+      uplinks: (this.#plan?.uplinks ?? []).map((u) => ({
+        name: u.name,
+        ifindex: u.ifindex,
+        mtu: u.mtu,
+        addresses: u.addresses.map((a) => formatIpv4(a.address)),
+      })),
+      counts: {
+        endpoints: this.#plan?.endpoints.length ?? 0,
+        ports: this.#plan?.ports.length ?? 0,
+        flows: flows?.entries ?? 0,
+        flowsMax: flows?.maxEntries ?? this.config.flowsMax,
+      },
+      reconcile: { ...this.#reconciles },
+      warnings: this.#plan?.warnings ?? [],
+    };
   }
+}
+
+/** Only of containers that have something on a bridge. */
+function sandboxKeys(engine: EngineState): Set<string> {
+  const bridged = new Set(engine.networks.filter((n) => n.driver === "bridge").map((n) => n.id));
+  return new Set(
+    engine.containers
+      .filter((c) => c.running && c.endpoints.some((e) => bridged.has(e.networkId)))
+      .map((c) => c.sandboxKey),
+  );
+}
+
+function engineBridges(engine: EngineState): Set<string> {
+  return new Set(engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])));
+}
+
+/** Best effort: where they are built in there is nothing to load, and what is missing shows when the programs load. */
+function loadModules(): Promise<void> {
+  return new Promise((resolve) => {
+    execFile("modprobe", ["-a", "-q", "nf_conntrack", "nf_nat"], { timeout: 10_000 }, () => resolve());
+  });
 }

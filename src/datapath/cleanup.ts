@@ -1,4 +1,15 @@
+import { execFileSync } from "node:child_process";
+import { existsSync, rmdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import type { Logger } from "pino";
+import { errorMessage, UserError } from "../errors.js";
+import { writeSysctl } from "../host/sysctl.js";
+import { supportsTcx } from "../native/index.js";
+import { somebodyListens } from "../unix_socket.js";
+import { handOverFlows } from "./handover.js";
+import { detachAll } from "./links.js";
+import { Pins } from "./pins.js";
+import { StateFile } from "./state_file.js";
 
 export interface CleanupOptions {
   bpffs: string;
@@ -22,9 +33,67 @@ export interface CleanupReport {
 
 /**
  * Takes fairway off the host without breaking a connection: live flows are handed to the kernel's tracker, then links
- * are detached, sysctls put back, pins and state removed. Works without the daemon; a second run finds nothing.
- * @throws UserError when the daemon is running.
+ * are detached, sysctls put back, pins and state removed. Needs no daemon; a second run finds nothing.
+ * @throws UserError while a daemon is running, which would put everything back
  */
-export async function cleanup(_options: CleanupOptions): Promise<CleanupReport> {
-  throw new Error("not written yet");
+export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
+  const { log } = options;
+  const socket = join(options.stateDir, "fairway.sock");
+  if (await somebodyListens(socket)) {
+    throw new UserError(`fairway is running (it listens at ${socket})`, {
+      remedy: "stop it first (its traffic goes on), then clean up",
+    });
+  }
+  const pins = new Pins(options.bpffs);
+  const state = new StateFile(options.stateDir);
+  const saved = state.read();
+  const had = { pins: pins.exists(), state: existsSync(state.path) };
+
+  let handedOver = had.pins ? handOverFlows(pins.map("flows"), log) : 0;
+  const tcx = supportsTcx();
+  const links = had.pins || !tcx ? detachAll(pins, tcx, log) : [];
+  // Once more: connections that were made while the first round ran. From here on nothing makes flows any more.
+  if (links.length > 0) handedOver += handOverFlows(pins.map("flows"), log);
+
+  const sysctls: string[] = [];
+  for (const [name, value] of Object.entries(saved.sysctls)) {
+    try {
+      writeSysctl(name, value);
+      sysctls.push(`${name}=${value}`);
+    } catch (error) {
+      log.warn({ sysctl: name, value, error: errorMessage(error) }, "sysctl could not be put back");
+    }
+  }
+  const removed = had.pins ? pins.remove() : { links: [], programs: [], maps: [] };
+  if (saved.mounted !== undefined) unmount(saved.mounted, log);
+  const files = removeState(options.stateDir, state);
+  return {
+    links,
+    programs: removed.programs,
+    maps: removed.maps,
+    flowsHandedOver: handedOver,
+    sysctls,
+    files,
+  };
+}
+
+function unmount(path: string, log: Logger): void {
+  try {
+    execFileSync("umount", [path], { stdio: ["ignore", "ignore", "pipe"] });
+    rmdirSync(path);
+  } catch (error) {
+    log.warn({ path, error: errorMessage(error) }, "our BPF file system could not be unmounted");
+  }
+}
+
+function removeState(directory: string, state: StateFile): string[] {
+  const files = [state.path, join(directory, "fairway.sock")].filter((path) => existsSync(path));
+  state.remove();
+  for (const path of files) rmSync(path, { force: true });
+  try {
+    rmdirSync(directory);
+  } catch {
+    // Not there, or someone else's files are in it.
+  }
+  return files;
 }

@@ -1,0 +1,49 @@
+/**
+ * Collects reasons to reconcile. Bursts become one run: it starts when nothing has come for `quietMs`, but no later than
+ * `mostMs` after the first; while one runs the reasons gather for the next. There is never more than one at a time.
+ */
+export class Trigger {
+  #reasons = new Set<string>();
+  #firstAt = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> | undefined;
+  #closed = false;
+
+  /** @param run must not reject; is given the reasons in the order in which they came */
+  constructor(
+    private readonly run: (reasons: string[]) => Promise<void>,
+    private readonly quietMs = 50,
+    private readonly mostMs = 500,
+  ) {}
+
+  /** There is something to do. `urgent`: without waiting for quiet. */
+  fire(reason: string, urgent = false): void {
+    if (this.#closed) return;
+    if (this.#reasons.size === 0) this.#firstAt = performance.now();
+    this.#reasons.add(reason);
+    if (this.#running !== undefined) return;
+    const left = this.#firstAt + this.mostMs - performance.now();
+    this.#schedule(urgent ? 0 : Math.max(0, Math.min(this.quietMs, left)));
+  }
+
+  #schedule(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#start(), ms);
+  }
+
+  #start(): void {
+    const reasons = [...this.#reasons];
+    this.#reasons = new Set();
+    this.#running = this.run(reasons).finally(() => {
+      this.#running = undefined;
+      if (this.#reasons.size > 0 && !this.#closed) this.#schedule(0);
+    });
+  }
+
+  /** No run begins after this; resolves when the one that is under way has ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+}

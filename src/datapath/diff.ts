@@ -1,0 +1,52 @@
+/** What has to change in the kernel for the maps to be as planned. Pure. */
+import { type Endpoint, endpointCodec } from "../generated/index.js";
+import type { Plan } from "../plan/types.js";
+import { type ActualState, FILLED_MAPS, type FilledMap, type RawEntry } from "./actual.js";
+import { encodeDesired } from "./encode.js";
+import { type PlacedEndpoint, type Placement, placeEndpoints } from "./slots.js";
+
+export interface MapChanges {
+  remove: Buffer[];
+  write: RawEntry[];
+}
+
+export interface Changes {
+  placement: Placement;
+  /** Slots to clear first of all. */
+  gone: { slot: number; endpoint: Endpoint }[];
+  /** Endpoints to write: new ones, and those of which something but their identity changed. */
+  write: PlacedEndpoint[];
+  maps: Record<FilledMap, MapChanges>;
+  /** Whether the generation counter has to be written. */
+  nextGeneration: number | undefined;
+}
+
+/** Applying the result twice changes nothing: of what it leads to, the difference is empty. */
+export function diff(actual: ActualState, plan: Plan): Changes {
+  const placement = placeEndpoints(actual, plan);
+  const desired = encodeDesired(plan, placement, actual);
+  const maps: Partial<Record<FilledMap, MapChanges>> = {};
+  for (const name of FILLED_MAPS) maps[name] = diffMap(actual.filled[name], desired[name]);
+  const write = placement.placed.filter(({ slot, endpoint }) => {
+    const before = actual.endpoints.get(slot);
+    return before === undefined || !endpointCodec.encode(before).equals(endpointCodec.encode(endpoint));
+  });
+  return {
+    placement,
+    gone: placement.gone,
+    write,
+    maps: maps as Record<FilledMap, MapChanges>,
+    nextGeneration: placement.nextGeneration === actual.nextGeneration ? undefined : placement.nextGeneration,
+  };
+}
+
+function diffMap(actual: ReadonlyMap<string, RawEntry>, desired: ReadonlyMap<string, RawEntry>): MapChanges {
+  const remove: Buffer[] = [];
+  const write: RawEntry[] = [];
+  for (const [key, entry] of actual) if (!desired.has(key)) remove.push(entry.key);
+  for (const [key, entry] of desired) {
+    const before = actual.get(key);
+    if (before === undefined || !before.value.equals(entry.value)) write.push(entry);
+  }
+  return { remove, write };
+}

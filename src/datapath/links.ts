@@ -1,0 +1,201 @@
+import type { Logger } from "pino";
+import { errorCode, errorMessage } from "../errors.js";
+import { type ProgramName, programNames } from "../generated/index.js";
+import { BpfLink, type BpfProgram, type Direction, detachClsact, listLinks } from "../native/index.js";
+import { type Pins, unpin } from "./pins.js";
+
+/** Where each program goes. */
+const DIRECTIONS: Readonly<Record<ProgramName, Direction>> = {
+  uplink_ingress: "ingress",
+  endpoint_ingress: "ingress",
+  endpoint_egress: "egress",
+};
+
+/** Names our filter on kernels without TCX: a priority late in the chain and a handle that reads "fairway". */
+const CLSACT = { priority: 0xfa17, handle: 0xfa17 } as const;
+
+export type AttachMode = "tcx" | "clsact";
+
+/** A program at a device. */
+export interface Attachment {
+  program: ProgramName;
+  ifindex: number;
+}
+
+/**
+ * What is attached where. By TCX every attachment is a link pinned as "<program>-<ifindex>", which outlives the daemon
+ * and tells by itself when its device is gone; by clsact (before 6.6) the filter lives and dies with the device.
+ */
+export interface Attachments {
+  readonly mode: AttachMode;
+  /** What is attached now; links whose device is gone are dropped on the way. */
+  list(): Attachment[];
+  /** Attaches; false when the device is gone by now. Attaching twice is fine. */
+  attach(attachment: Attachment): boolean;
+  /** Detaches; fine when it is not attached. */
+  detach(attachment: Attachment): void;
+  close(): void;
+}
+
+/** Links by TCX. Those that are pinned from before are moved to the new programs in place. */
+export class TcxAttachments implements Attachments {
+  readonly mode = "tcx";
+  readonly #links = new Map<string, BpfLink>();
+
+  constructor(
+    private readonly pins: Pins,
+    private readonly programs: Readonly<Record<ProgramName, BpfProgram>>,
+    private readonly log: Logger,
+  ) {
+    for (const name of pins.list(pins.links)) this.#adopt(name);
+  }
+
+  #adopt(name: string): void {
+    const attachment = parseName(name);
+    const path = this.pins.link(name);
+    if (attachment === undefined) {
+      this.log.warn({ path }, "unknown pin left alone");
+      return;
+    }
+    const link = BpfLink.openPinned(path);
+    if (link.info.ifindex !== attachment.ifindex) {
+      link.close();
+      unpin(path);
+      return;
+    }
+    link.update(this.programs[attachment.program]);
+    this.#links.set(name, link);
+  }
+
+  list(): Attachment[] {
+    const attachments: Attachment[] = [];
+    for (const [name, link] of this.#links) {
+      const attachment = parseName(name);
+      if (attachment !== undefined && link.info.ifindex === attachment.ifindex) attachments.push(attachment);
+      else this.#drop(name, link);
+    }
+    return attachments;
+  }
+
+  attach(attachment: Attachment): boolean {
+    const name = pinName(attachment);
+    if (this.#links.has(name)) return true;
+    const { program, ifindex } = attachment;
+    let link: BpfLink;
+    try {
+      link = this.programs[program].attachTcx({ ifindex, direction: DIRECTIONS[program], position: "last" });
+    } catch (error) {
+      if (errorCode(error) === "ENODEV") return false;
+      throw error;
+    }
+    try {
+      unpin(this.pins.link(name));
+      link.pin(this.pins.link(name));
+    } catch (error) {
+      link.close();
+      throw error;
+    }
+    this.#links.set(name, link);
+    return true;
+  }
+
+  detach(attachment: Attachment): void {
+    const name = pinName(attachment);
+    const link = this.#links.get(name);
+    if (link !== undefined) this.#drop(name, link);
+  }
+
+  #drop(name: string, link: BpfLink): void {
+    this.#links.delete(name);
+    // Unpinned and closed, the last reference is gone and so is the attachment.
+    unpin(this.pins.link(name));
+    link.close();
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.close();
+    this.#links.clear();
+  }
+}
+
+/** Filters by clsact. What was attached by a former run isn't known, so everything is attached over once. */
+export class ClsactAttachments implements Attachments {
+  readonly mode = "clsact";
+  readonly #attached = new Map<string, Attachment>();
+
+  constructor(private readonly programs: Readonly<Record<ProgramName, BpfProgram>>) {}
+
+  list(): Attachment[] {
+    const present = new Set(listLinks().map((l) => l.ifindex));
+    for (const [name, { ifindex }] of this.#attached) if (!present.has(ifindex)) this.#attached.delete(name);
+    return [...this.#attached.values()];
+  }
+
+  attach(attachment: Attachment): boolean {
+    const { program, ifindex } = attachment;
+    try {
+      this.programs[program].attachClsact({ ifindex, direction: DIRECTIONS[program], ...CLSACT });
+    } catch (error) {
+      if (errorCode(error) === "ENODEV") return false;
+      throw error;
+    }
+    this.#attached.set(pinName(attachment), attachment);
+    return true;
+  }
+
+  detach(attachment: Attachment): void {
+    this.#attached.delete(pinName(attachment));
+    detachFilter(attachment.ifindex, DIRECTIONS[attachment.program]);
+  }
+
+  close(): void {
+    this.#attached.clear();
+  }
+}
+
+/**
+ * Takes every program of ours off the host, whoever attached it: pinned links, and filters where there is no TCX.
+ * @returns the names of what was detached
+ */
+export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
+  const detached: string[] = [];
+  for (const name of pins.list(pins.links)) {
+    const path = pins.link(name);
+    try {
+      const link = BpfLink.openPinned(path);
+      if (link.info.ifindex !== 0) link.detach();
+      link.close();
+    } catch (error) {
+      log.debug({ path, error: errorMessage(error) }, "link was defunct");
+    }
+    unpin(path);
+    detached.push(name);
+  }
+  if (!tcx) {
+    for (const { ifindex } of listLinks()) {
+      for (const direction of ["ingress", "egress"] as const) {
+        if (detachFilter(ifindex, direction)) detached.push(`${direction}-${ifindex}`);
+      }
+    }
+  }
+  return detached;
+}
+
+function detachFilter(ifindex: number, direction: Direction): boolean {
+  try {
+    return detachClsact({ ifindex, direction, ...CLSACT });
+  } catch (error) {
+    if (errorCode(error) === "ENODEV") return false;
+    throw error;
+  }
+}
+
+function pinName({ program, ifindex }: Attachment): string {
+  return `${program}-${ifindex}`;
+}
+
+function parseName(name: string): Attachment | undefined {
+  const match = /^([a-z_]+)-(\d+)$/.exec(name);
+  const program = programNames.find((p) => p === match?.[1]);
+  return program === undefined ? undefined : { program, ifindex: Number(match?.[2]) };
+}

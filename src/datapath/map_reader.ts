@@ -1,0 +1,187 @@
+import { decodePerCpu } from "../codec.js";
+import {
+  type Counter,
+  Direction,
+  EndpointFlags,
+  type MapName,
+  ReasonName,
+  TrafficPath,
+  Verdict,
+} from "../generated/index.js";
+import { formatIpv4 } from "../ipv4.js";
+import type { Plan } from "../plan/types.js";
+import { type KernelMap, type Maps, mapNames } from "./maps.js";
+import type {
+  DatapathReader,
+  EndpointReading,
+  FlowsReading,
+  MapReading,
+  PathCounters,
+  PortReading,
+  ReasonReading,
+  TrafficCounter,
+} from "./reader.js";
+import type { PlacedEndpoint } from "./slots.js";
+import type { Sweep } from "./sweep.js";
+
+/** What the reader asks of the datapath. */
+export interface ReaderSources {
+  placed: () => PlacedEndpoint[];
+  plan: () => Plan | undefined;
+  failedWrites: (map: MapName) => number;
+  sweep: Pick<Sweep, "entries" | "countedAt">;
+}
+
+/** Reads the maps and gives what is in them the names of the last plan. */
+export class MapReader implements DatapathReader {
+  constructor(
+    private readonly kernel: Maps,
+    private readonly sources: ReaderSources,
+  ) {}
+
+  endpoints(): EndpointReading[] {
+    const placed = this.sources.placed();
+    const counters = this.#endpointCounters(placed);
+    return placed.map(({ slot, endpoint, planned }) => {
+      const paths = counters.get(slot);
+      return {
+        slot,
+        generation: endpoint.generation,
+        endpointId: planned.endpointId,
+        containerId: planned.containerId,
+        container: planned.container,
+        network: planned.network,
+        address: formatIpv4(endpoint.address),
+        ifindex: endpoint.ifindex,
+        device: planned.device,
+        bridge: planned.bridge,
+        masquerade: (endpoint.flags & EndpointFlags.MASQUERADE) !== 0,
+        bridging: (endpoint.flags & EndpointFlags.BRIDGING) !== 0,
+        receive: pathCounters(paths?.[Direction.RECEIVE]),
+        transmit: pathCounters(paths?.[Direction.TRANSMIT]),
+      };
+    });
+  }
+
+  reasons(): ReasonReading[] {
+    const names = new Map(this.sources.placed().map((p) => [p.slot, p.planned]));
+    const readings: ReasonReading[] = [];
+    for (const { key, values } of this.kernel.reasons.perCpuEntries(1024)) {
+      const planned = names.get(key.slot);
+      // Of an endpoint that is gone.
+      if (planned === undefined && key.slot !== SLOT_NONE) continue;
+      readings.push({
+        container: planned?.container,
+        network: planned?.network,
+        direction: key.direction === Direction.RECEIVE ? "receive" : "transmit",
+        verdict: key.verdict === Verdict.DROP ? "drop" : "slow",
+        reason: ReasonName[key.reason] ?? `unknown_${key.reason}`,
+        ...sum(values),
+      });
+    }
+    return readings;
+  }
+
+  maps(): MapReading[] {
+    return mapNames.map((map) => ({
+      map,
+      entries: this.#entries(map),
+      maxEntries: this.kernel[map].maxEntries,
+      failedWrites: this.sources.failedWrites(map),
+    }));
+  }
+
+  #entries(map: MapName): number {
+    if (map === "control") return 1;
+    if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
+    if (map === "flows") return this.sources.sweep.entries;
+    return countEntries(this.kernel[map].kernel);
+  }
+
+  flows(): FlowsReading {
+    const { entries, countedAt } = this.sources.sweep;
+    return { entries, countedAt, maxEntries: this.kernel.flows.maxEntries };
+  }
+
+  ports(): PortReading[] {
+    const byId = new Map(this.sources.placed().map((p) => [p.planned.endpointId, p.planned]));
+    return (this.sources.plan()?.ports ?? []).flatMap((port) => {
+      const planned = byId.get(port.endpointId);
+      if (planned === undefined) return [];
+      return [
+        {
+          proto: port.proto,
+          address: formatIpv4(port.address),
+          port: port.port,
+          container: planned.container,
+          network: planned.network,
+          containerAddress: formatIpv4(port.containerAddress),
+          containerPort: port.containerPort,
+        },
+      ];
+    });
+  }
+
+  /** Slots are given from the lowest on, so that the used ones lie together at the start of the array. */
+  #endpointCounters(placed: PlacedEndpoint[]): Map<number, Counter[][]> {
+    const counters = new Map<number, Counter[][]>();
+    const wanted = new Set(placed.map((p) => p.slot));
+    const last = Math.max(-1, ...wanted);
+    const { kernel, key, value } = this.kernel.endpoint_counters;
+    let cursor: Buffer | undefined;
+    let read = 0;
+    while (read <= last) {
+      const batch = kernel.getBatch(cursor, Math.min(COUNTER_BATCH, last + 1 - read));
+      const valueLength = batch.count === 0 ? 0 : batch.values.length / batch.count;
+      for (let i = 0; i < batch.count; i++) {
+        const slot = key.decode(batch.keys, i * key.size);
+        if (!wanted.has(slot)) continue;
+        const cpus = decodePerCpu(value, batch.values.subarray(i * valueLength, (i + 1) * valueLength));
+        counters.set(slot, sumPaths(cpus.map((c) => c.path)));
+      }
+      read += batch.count;
+      cursor = batch.cursor;
+      if (cursor === undefined) break;
+    }
+    return counters;
+  }
+}
+
+/** SLOT_NONE of bpf/lib/types.h: of no endpoint that is known. */
+const SLOT_NONE = 0xffffffff;
+const COUNTER_BATCH = 1024;
+
+function countEntries(map: KernelMap): number {
+  let entries = 0;
+  let cursor: Buffer | undefined;
+  do {
+    const batch = map.getBatch(cursor, 4096);
+    entries += batch.count;
+    cursor = batch.cursor;
+  } while (cursor !== undefined);
+  return entries;
+}
+
+function pathCounters(path: Counter[] | undefined): PathCounters {
+  const none = { packets: 0n, bytes: 0n };
+  return { fast: path?.[TrafficPath.FAST] ?? none, slow: path?.[TrafficPath.SLOW] ?? none };
+}
+
+function sum(values: Counter[]): TrafficCounter {
+  let packets = 0n;
+  let bytes = 0n;
+  for (const value of values) {
+    packets += value.packets;
+    bytes += value.bytes;
+  }
+  return { packets, bytes };
+}
+
+/** By direction and path, over all CPUs. */
+function sumPaths(cpus: Counter[][][]): Counter[][] {
+  return [Direction.RECEIVE, Direction.TRANSMIT].map((direction) =>
+    [TrafficPath.FAST, TrafficPath.SLOW].map((path) =>
+      sum(cpus.flatMap((cpu) => cpu[direction]?.[path] ?? [])),
+    ),
+  );
+}

@@ -1,0 +1,194 @@
+import { existsSync, readFileSync, renameSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "pino";
+import { errorCode, errorMessage, UserError } from "../errors.js";
+import {
+  type ConstantName,
+  constants,
+  type MapName,
+  mapDefinitions,
+  type ProgramName,
+  programNames,
+} from "../generated/index.js";
+import type { ConntrackTimeouts } from "../host/state.js";
+import { BpfMap, BpfObject, type BpfProgram, kernelBtfAvailable, NativeError } from "../native/index.js";
+import { type Maps, mapNames, typedMaps } from "./maps.js";
+import { type Pins, unpin } from "./pins.js";
+
+/** Relative to this file, the same from src/ and from dist/. */
+const OBJECT = fileURLToPath(new URL("../../build/fairway.bpf.o", import.meta.url));
+
+/**
+ * Maps that hold nothing but caches and statistics: where only one of these has changed its layout, it is made anew and
+ * the rest goes on. A flow entry that is missed is had again from conntrack.
+ */
+const REPLACEABLE: ReadonlySet<MapName> = new Set(["flows", "reasons", "endpoint_counters"]);
+
+export interface LoadOptions {
+  pins: Pins;
+  /** Entries of the flow table. */
+  flowsMax: number;
+  timeouts: ConntrackTimeouts;
+  log: Logger;
+  /** Called before pinned maps that don't fit are thrown away: nothing may be attached that still uses them. */
+  detachAll: () => void;
+}
+
+export interface LoadedPrograms {
+  maps: Maps;
+  programs: Readonly<Record<ProgramName, BpfProgram>>;
+  /** Whether the endpoints' maps were there already and are used on. */
+  adopted: boolean;
+}
+
+/**
+ * Loads the programs on the maps that are pinned (made where they are not) and pins both. What is attached is not
+ * touched: links are moved to the new programs by the caller, one by one, so that no packet meets a gap.
+ * @throws UserError for what the user can fix: no object, no BTF, no permission; NativeError with the verifier's log else
+ */
+export function loadPrograms(options: LoadOptions): LoadedPrograms {
+  const { pins, log } = options;
+  if (!kernelBtfAvailable()) {
+    throw new UserError("this kernel has no BTF (/sys/kernel/btf/vmlinux)", {
+      remedy: "boot a kernel with CONFIG_DEBUG_INFO_BTF=y, as the distributions' are",
+    });
+  }
+  const object = openObject();
+  try {
+    for (const [name, value] of Object.entries(settings(options.timeouts))) {
+      if (value !== undefined) object.setConstant(name, constants[name as ConstantName].encode(value));
+    }
+    object.setMaxEntries("flows", options.flowsMax);
+
+    const reused = reusableMaps(options);
+    for (const [name, map] of reused) object.reuseMap(name, map);
+    load(object);
+    const maps = new Map<MapName, BpfMap>();
+    for (const name of mapNames) {
+      const map = object.map(name);
+      maps.set(name, map);
+      if (!reused.has(name)) pinOver(pins.map(name), (path) => map.pin(path));
+    }
+    for (const map of reused.values()) map.close();
+
+    const programs: Partial<Record<ProgramName, BpfProgram>> = {};
+    for (const name of programNames) {
+      const program = object.program(name);
+      programs[name] = program;
+      pinOver(pins.program(name), (path) => program.pin(path));
+      const { tag, instructions, verifiedInstructions } = program.info;
+      log.debug({ program: name, tag, instructions, verifiedInstructions }, "program loaded");
+    }
+    return {
+      maps: typedMaps((name) => maps.get(name) as BpfMap),
+      programs: programs as Record<ProgramName, BpfProgram>,
+      adopted: reused.has("endpoints"),
+    };
+  } finally {
+    object.close();
+  }
+}
+
+function openObject(): BpfObject {
+  if (!existsSync(OBJECT)) {
+    throw new UserError(`the BPF object ${OBJECT} is missing`, { remedy: "npm run build makes it" });
+  }
+  return BpfObject.open(readFileSync(OBJECT), "fairway");
+}
+
+function load(object: BpfObject): void {
+  try {
+    object.load();
+  } catch (error) {
+    if (errorCode(error) === "EPERM" || errorCode(error) === "EACCES") {
+      if (process.getuid?.() !== 0) {
+        throw new UserError("loading BPF programs is not permitted", { remedy: "run as root", cause: error });
+      }
+    }
+    const log = error instanceof NativeError ? (error.log ?? "") : "";
+    if (/kernel function|ksym|bpf_(skb_)?ct_/.test(log) && errorCode(error) !== "EACCES") {
+      throw new UserError(`the kernel lacks conntrack functions for BPF programs (${errorMessage(error)})`, {
+        remedy:
+          "fairway needs Linux 6.1 or newer with nf_conntrack and nf_nat (modprobe nf_conntrack nf_nat)",
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** The .rodata constants that are set by what the host's conntrack is set to. */
+function settings(t: ConntrackTimeouts): Partial<Record<ConstantName, number>> {
+  return {
+    tcp_timeout_syn_sent: t.tcpSynSent,
+    tcp_timeout_syn_recv: t.tcpSynRecv,
+    tcp_timeout_established: t.tcpEstablished,
+    tcp_timeout_fin_wait: t.tcpFinWait,
+    tcp_timeout_close: t.tcpClose,
+    udp_timeout: t.udp,
+    udp_timeout_stream: t.udpStream,
+  };
+}
+
+/** The pinned maps that fit this object. Where one that matters doesn't, everything of before is taken off the host. */
+function reusableMaps(options: LoadOptions): Map<MapName, BpfMap> {
+  const { pins, log } = options;
+  const fitting = new Map<MapName, BpfMap>();
+  let unfit: MapName | undefined;
+  for (const name of mapNames) {
+    const map = openPinned(pins.map(name));
+    if (map === undefined) continue;
+    const difference = layoutDifference(name, map, options.flowsMax);
+    if (difference === undefined) {
+      fitting.set(name, map);
+      continue;
+    }
+    map.close();
+    log.warn({ map: name, difference }, "pinned map does not fit this version");
+    if (!REPLACEABLE.has(name)) unfit = name;
+  }
+  const missing = fitting.size > 0 && mapNames.some((n) => !fitting.has(n) && !REPLACEABLE.has(n));
+  if (unfit === undefined && !missing) return fitting;
+  log.warn(
+    { bpffs: pins.root },
+    "starting afresh: what was attached before is detached, connections go on in the kernel",
+  );
+  for (const map of fitting.values()) map.close();
+  options.detachAll();
+  for (const name of pins.list(pins.maps)) unpin(pins.map(name));
+  return new Map();
+}
+
+function openPinned(path: string): BpfMap | undefined {
+  try {
+    return BpfMap.openPinned(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** What of a pinned map differs from the object's, or undefined. */
+function layoutDifference(name: MapName, map: BpfMap, flowsMax: number): string | undefined {
+  const { info } = map;
+  const definition = mapDefinitions[name];
+  const wanted = {
+    type: definition.type,
+    keySize: definition.key.size,
+    valueSize: definition.value.size,
+    maxEntries: name === "flows" ? flowsMax : definition.maxEntries,
+    flags: definition.flags,
+  };
+  const parts = (Object.keys(wanted) as (keyof typeof wanted)[])
+    .filter((field) => wanted[field] !== info[field])
+    .map((field) => `${field} ${info[field]}, not ${wanted[field]}`);
+  return parts.length === 0 ? undefined : parts.join(", ");
+}
+
+/** Pins at a path, in one step over whatever is pinned there. */
+function pinOver(path: string, pin: (path: string) => void): void {
+  const fresh = `${path}_new`;
+  unpin(fresh);
+  pin(fresh);
+  renameSync(fresh, path);
+}

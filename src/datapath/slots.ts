@@ -1,0 +1,126 @@
+/** Which endpoint has which slot. Pure. */
+import { type Endpoint, EndpointFlags, mapDefinitions } from "../generated/index.js";
+import type { Plan, PlannedEndpoint } from "../plan/types.js";
+import type { ActualState } from "./actual.js";
+
+export const SLOTS = mapDefinitions.endpoints.maxEntries;
+
+/** A planned endpoint in its slot. */
+export interface PlacedEndpoint {
+  slot: number;
+  endpoint: Endpoint;
+  planned: PlannedEndpoint;
+  /** Whether it was not there before: its counters are to be zeroed. */
+  fresh: boolean;
+}
+
+export interface Placement {
+  placed: PlacedEndpoint[];
+  /** Endpoints that stay though the plan could not look at them. */
+  kept: { slot: number; endpoint: Endpoint }[];
+  /** Slots to clear, with whom they belonged to. */
+  gone: { slot: number; endpoint: Endpoint }[];
+  /** Planned endpoints for which no slot was left. */
+  homeless: PlannedEndpoint[];
+  nextGeneration: number;
+}
+
+/**
+ * Gives every planned endpoint a slot and a generation. One that is there already (the same endpoint id, device and
+ * address) keeps both, so that its flow entries hold on; others get a slot and a generation of their own.
+ */
+export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
+  const byIdentity = new Map<string, number>();
+  for (const [slot, e] of actual.endpoints) {
+    const key = identity(e.idHash, e.ifindex, e.address);
+    if (!byIdentity.has(key)) byIdentity.set(key, slot);
+  }
+  const stays = new Set<number>();
+  const placed: PlacedEndpoint[] = [];
+  const newcomers: PlannedEndpoint[] = [];
+  for (const planned of plan.endpoints) {
+    const idHash = endpointIdHash(planned.endpointId);
+    const slot = byIdentity.get(identity(idHash, planned.ifindex, planned.address));
+    const before = slot === undefined ? undefined : actual.endpoints.get(slot);
+    if (slot === undefined || before === undefined || stays.has(slot)) {
+      newcomers.push(planned);
+      continue;
+    }
+    stays.add(slot);
+    placed.push({ slot, planned, fresh: false, endpoint: encodeEndpoint(planned, before.generation) });
+  }
+
+  const kept = keptEndpoints(actual, plan, stays);
+  const gone = [...actual.endpoints]
+    .filter(([slot]) => !stays.has(slot))
+    .map(([slot, endpoint]) => ({ slot, endpoint }))
+    .sort((a, b) => a.slot - b.slot);
+  const free = freeSlots(actual, stays);
+  let generation = Math.max(
+    actual.nextGeneration,
+    ...[...actual.endpoints.values()].map((e) => e.generation + 1),
+    1,
+  );
+  const homeless: PlannedEndpoint[] = [];
+  for (const planned of newcomers) {
+    const { value: slot, done } = free.next();
+    if (done === true) {
+      homeless.push(planned);
+      continue;
+    }
+    // 0 means free, so a counter that has gone all the way round leaves it out.
+    if (generation > 0xffffffff) generation = 1;
+    placed.push({ slot, planned, fresh: true, endpoint: encodeEndpoint(planned, generation++) });
+  }
+  placed.sort((a, b) => a.slot - b.slot);
+  return { placed, kept, gone, homeless, nextGeneration: generation > 0xffffffff ? 1 : generation };
+}
+
+/** First 8 bytes of the engine's endpoint id. */
+export function endpointIdHash(endpointId: string): bigint {
+  return BigInt(`0x${endpointId.slice(0, 16)}`);
+}
+
+/** Those that the plan is unsure of, unless a planned one has their address or device. */
+function keptEndpoints(actual: ActualState, plan: Plan, stays: Set<number>): Placement["kept"] {
+  const unsure = new Set(plan.unsure.map(endpointIdHash));
+  if (unsure.size === 0) return [];
+  const addresses = new Set(plan.endpoints.map((e) => e.address));
+  const devices = new Set(plan.endpoints.map((e) => e.ifindex));
+  const kept: Placement["kept"] = [];
+  for (const [slot, endpoint] of actual.endpoints) {
+    if (stays.has(slot) || !unsure.has(endpoint.idHash)) continue;
+    if (addresses.has(endpoint.address) || devices.has(endpoint.ifindex)) continue;
+    stays.add(slot);
+    addresses.add(endpoint.address);
+    devices.add(endpoint.ifindex);
+    kept.push({ slot, endpoint });
+  }
+  return kept;
+}
+
+/** Free slots in order; those that become free in this pass come last. */
+function* freeSlots(actual: ActualState, stays: Set<number>): Generator<number> {
+  for (let slot = 0; slot < SLOTS; slot++) if (!actual.endpoints.has(slot)) yield slot;
+  for (let slot = 0; slot < SLOTS; slot++) if (actual.endpoints.has(slot) && !stays.has(slot)) yield slot;
+}
+
+function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint {
+  return {
+    generation,
+    ifindex: planned.ifindex,
+    bridgeIfindex: planned.bridgeIfindex,
+    address: planned.address,
+    snatAddress: planned.snatAddress,
+    flags:
+      (planned.masquerade ? EndpointFlags.MASQUERADE : 0) | (planned.bridging ? EndpointFlags.BRIDGING : 0),
+    mtu: planned.mtu,
+    mac: planned.mac,
+    bridgeMac: planned.bridgeMac,
+    idHash: endpointIdHash(planned.endpointId),
+  };
+}
+
+function identity(idHash: bigint, ifindex: number, address: number): string {
+  return `${idHash} ${ifindex} ${address}`;
+}
