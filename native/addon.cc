@@ -61,6 +61,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<listRoutes>(exports, "listRoutes");
     add<listNeighbours>(exports, "listNeighbours");
     add<netnsId>(exports, "netnsId");
+    add<enterNetworkNamespace>(exports, "enterNetworkNamespace");
     add<openMonitor>(exports, "netMonitor");
     add<listConntrack>(exports, "listConntrack");
     add<deleteConntrack>(exports, "deleteConntrack");

@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <linux/net_namespace.h>
 #include <linux/rtnetlink.h>
+#include <sched.h>
 #include <sys/vfs.h>
 
 #include <cerrno>
@@ -43,6 +44,15 @@ Napi::Value netnsId(const Napi::CallbackInfo &info) {
         }
     });
     return id < 0 ? env.Undefined() : Napi::Number::New(env, id);
+}
+
+Napi::Value enterNetworkNamespace(const Napi::CallbackInfo &info) {
+    std::string path = info[0].As<Napi::String>();
+    Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.open() || setns(fd.get(), CLONE_NEWNET) < 0) {
+        throw Failure{errno, "enter namespace", path, "", ""};
+    }
+    return info.Env().Undefined();
 }
 
 } // namespace fairway

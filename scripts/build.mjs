@@ -22,11 +22,7 @@ async function buildAddon() {
       more: [process.arch, libbpfDir],
       outputs: [addonPath()],
     },
-    work: () =>
-      buildNative().catch((error) => {
-        const [message, ...output] = String(error.message).split("\n");
-        throw new Failure(message, { output: output.join("\n") });
-      }),
+    work: (progress) => buildNative({ onLine: progress }),
     remedy: "fix what the compiler says, or run `npm run setup` when a header or library is missing",
   });
 }

@@ -81,6 +81,7 @@ export interface Addon {
   listRoutes(): NetRoute[];
   listNeighbours(): NetNeighbour[];
   netnsId(path: string): number | undefined;
+  enterNetworkNamespace(path: string): void;
   netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): WatchHandle;
   listConntrack(family: number): ConntrackEntry[];
   deleteConntrack(original: ConntrackTuple): boolean;

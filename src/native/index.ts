@@ -39,4 +39,4 @@ export {
   type TestRunResult,
 } from "./program.js";
 export { RingBuffer } from "./ring-buffer.js";
-export { kernelBtfAvailable, possibleCpus, supportsTcx } from "./system.js";
+export { enterNetworkNamespace, kernelBtfAvailable, possibleCpus, supportsTcx } from "./system.js";

@@ -15,3 +15,11 @@ export function kernelBtfAvailable(): boolean {
 export function supportsTcx(): boolean {
   return addon().supportsTcx();
 }
+
+/**
+ * Moves the calling thread (and so the processes that it starts from then on) into the network namespace at `path`. For
+ * tests and tools that look at a namespace of their own; sockets that are open stay where they are.
+ */
+export function enterNetworkNamespace(path: string): void {
+  addon().enterNetworkNamespace(path);
+}
