@@ -1,6 +1,6 @@
-import { existsSync, statfsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { release } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { UserError } from "../errors.js";
 import { packageRoot } from "./package.js";
 
@@ -12,16 +12,12 @@ export interface Host {
   /** os.release(): "6.1.0-18-amd64" */
   kernel: string;
   exists(path: string): boolean;
-  /** The file system's magic number (statfs); undefined where the path is not. */
-  fileSystem(path: string): number | undefined;
   /** Where the object and the addon are. */
   packageRoot: string;
   /** FAIRWAY_NATIVE */
   addon: string | undefined;
 }
 
-/** linux/magic.h: BPF_FS_MAGIC */
-const BPF_FS_MAGIC = 0xcafe4a11;
 const KERNEL_MINIMUM = [6, 1] as const;
 
 export function thisHost(): Host {
@@ -30,14 +26,6 @@ export function thisHost(): Host {
     uid: process.geteuid?.() ?? -1,
     kernel: release(),
     exists: existsSync,
-    fileSystem(path) {
-      try {
-        // The type is 32 bits, which some platforms hand out as a negative number.
-        return statfsSync(path).type >>> 0;
-      } catch {
-        return undefined;
-      }
-    },
     packageRoot,
     addon: process.env.FAIRWAY_NATIVE,
   };
@@ -93,26 +81,4 @@ export function requireBuilt(host: Host): void {
       });
     }
   }
-}
-
-/** Whether a path lies (or, where it does not exist yet, would lie) on a bpffs. */
-export function onBpffs(host: Host, path: string): boolean {
-  for (let directory = path; ; directory = dirname(directory)) {
-    const type = host.fileSystem(directory);
-    if (type !== undefined) return type === BPF_FS_MAGIC;
-    if (directory === dirname(directory)) return false;
-  }
-}
-
-/**
- * Refuses a directory for pins that is on no bpffs.
- * @throws UserError in one line with the command that mounts one
- */
-export function requireBpffs(host: Host, path: string): void {
-  if (onBpffs(host, path)) return;
-  const mountPoint = path.startsWith("/sys/fs/bpf/") ? "/sys/fs/bpf" : path;
-  const make = mountPoint === path ? `mkdir -p ${path} && ` : "";
-  throw new UserError(`${path} is not on a bpffs`, {
-    remedy: `mount one: ${make}mount -t bpf bpf ${mountPoint}`,
-  });
 }

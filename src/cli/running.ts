@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { DaemonStatus } from "../controller/daemon.js";
-import type { EndpointReading } from "../datapath/reader.js";
+import type { EndpointReading, MapReading, PortReading, ReasonReading } from "../datapath/reader.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
 import { type Answer, get } from "./http.js";
 
@@ -39,9 +39,37 @@ export async function askDaemon(stateDir: string, path: string): Promise<unknown
   }
 }
 
+/** A reading as it comes over the socket: counters are numbers. */
+export type Told<T> = T extends bigint ? number : T extends object ? { [K in keyof T]: Told<T[K]> } : T;
+
+export type ToldEndpoint = Told<EndpointReading>;
+
+/** Everything that the daemon tells of itself. */
+export interface DaemonReport {
+  status: DaemonStatus;
+  endpoints: ToldEndpoint[];
+  ports: PortReading[];
+  reasons: Told<ReasonReading>[];
+  maps: MapReading[];
+}
+
 /** The daemon's status; undefined when none is running. */
 export async function daemonStatus(stateDir: string): Promise<DaemonStatus | undefined> {
   return (await askDaemon(stateDir, "/status")) as DaemonStatus | undefined;
+}
+
+/** The endpoints with their counters; undefined when no daemon is running. */
+export async function daemonEndpoints(stateDir: string): Promise<ToldEndpoint[] | undefined> {
+  return (await askDaemon(stateDir, "/endpoints")) as ToldEndpoint[] | undefined;
+}
+
+/** All that the daemon tells; undefined when none is running. */
+export async function daemonReport(stateDir: string): Promise<DaemonReport | undefined> {
+  const names = ["status", "endpoints", "ports", "reasons", "maps"] as const;
+  const answers = await Promise.all(names.map((name) => askDaemon(stateDir, `/${name}`)));
+  // One that ends while it is asked is not running.
+  if (answers.some((answer) => answer === undefined)) return undefined;
+  return Object.fromEntries(names.map((name, index) => [name, answers[index]])) as unknown as DaemonReport;
 }
 
 /** @throws UserError when a daemon is running on this state directory */
@@ -51,9 +79,4 @@ export async function refuseSecondInstance(stateDir: string): Promise<void> {
   throw new UserError(`fairway is already running (pid ${status.pid}, state directory ${stateDir})`, {
     remedy: "stop it first, or give this one its own --state-dir, --bpffs and --metrics",
   });
-}
-
-/** The endpoints with their counters, as the running daemon has them; undefined when none is running. */
-export async function readEndpoints(stateDir: string): Promise<EndpointReading[] | undefined> {
-  return (await askDaemon(stateDir, "/endpoints")) as EndpointReading[] | undefined;
 }

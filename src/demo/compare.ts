@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { EndpointReading } from "../datapath/reader.js";
+import type { ToldEndpoint } from "../cli/running.js";
 import type { Fairway } from "./fairway.js";
 import type { Load, LoadMode, LoadResult } from "./load.js";
 
@@ -26,7 +26,7 @@ export class Comparison {
   /** "switching", while neither is measured. */
   switching = false;
   /** As last read; the counters begin anew whenever fairway is put on. */
-  endpoints: EndpointReading[] = [];
+  endpoints: ToldEndpoint[] = [];
   /** Of the turns that are over. */
   readonly #before: Packets = { fast: 0, slow: 0 };
 
@@ -54,11 +54,11 @@ export class Comparison {
   }
 }
 
-function count(endpoints: readonly EndpointReading[]): Packets {
+function count(endpoints: readonly ToldEndpoint[]): Packets {
   const packets = { fast: 0, slow: 0 };
   for (const { receive, transmit } of endpoints) {
     for (const path of ["fast", "slow"] as const) {
-      packets[path] += Number(receive[path].packets) + Number(transmit[path].packets);
+      packets[path] += receive[path].packets + transmit[path].packets;
     }
   }
   return packets;

@@ -1,8 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { readEndpoints } from "../cli/running.js";
-import type { EndpointReading } from "../datapath/reader.js";
+import { daemonEndpoints, type ToldEndpoint } from "../cli/running.js";
 import type { Disposers } from "./disposers.js";
 import { unmountBelow } from "./leftovers.js";
 import type { Names } from "./names.js";
@@ -65,8 +64,8 @@ export class Fairway {
   }
 
   /** The endpoints with their counters since the start. */
-  async endpoints(): Promise<EndpointReading[]> {
-    return (await readEndpoints(this.#stateDir)) ?? [];
+  async endpoints(): Promise<ToldEndpoint[]> {
+    return (await daemonEndpoints(this.#stateDir)) ?? [];
   }
 
   /** An empty configuration file, so that the host's own is not read. */

@@ -1,5 +1,5 @@
+import type { ToldEndpoint } from "../cli/running.js";
 import { number, percent, table } from "../cli/table.js";
-import type { EndpointReading } from "../datapath/reader.js";
 import type { Comparison } from "./compare.js";
 import { type Line, type Report, reportOf, type Subject } from "./report.js";
 
@@ -46,7 +46,7 @@ function ms(value: number | undefined): string {
   return value === undefined ? "-" : `${value.toFixed(3)} ms`;
 }
 
-function packets(report: Report, endpoints: readonly EndpointReading[], color: boolean): string {
+function packets(report: Report, endpoints: readonly ToldEndpoint[], color: boolean): string {
   const { fast, slow } = report.packets;
   if (fast + slow === 0) return "Packets: Docker's own rules forward them all so far.\n";
   const rows = endpoints.map(({ container, network, receive, transmit }) => {
@@ -59,7 +59,7 @@ function packets(report: Report, endpoints: readonly EndpointReading[], color: b
       receive.slow.packets,
       transmit.fast.packets,
       transmit.slow.packets,
-      percent(Number(fastOnes), Number(fastOnes + slowOnes)),
+      percent(fastOnes, fastOnes + slowOnes),
     ];
   });
   const perEndpoint =

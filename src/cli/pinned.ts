@@ -1,0 +1,68 @@
+import { typedMaps } from "../datapath/maps.js";
+import { Pins } from "../datapath/pins.js";
+import { EndpointFlags } from "../generated/index.js";
+import { formatIpv4 } from "../ipv4.js";
+import { BpfMap, listLinks } from "../native/index.js";
+
+/** What is pinned, as it can be seen without the daemon: no names of containers, those are the engine's. */
+export interface PinnedState {
+  bpffs: string;
+  /** "uplink_ingress-12" */
+  links: string[];
+  programs: string[];
+  maps: string[];
+  endpoints: { slot: number; address: string; device: string; masquerade: boolean; bridging: boolean }[];
+  ports: number;
+  /** Entries of the flow table now. */
+  flows: number;
+  flowsMax: number;
+}
+
+/**
+ * Reads the pinned datapath.
+ * @returns undefined when there is none
+ * @throws NativeError when a pinned map can't be read
+ */
+export function readPinned(bpffs: string): PinnedState | undefined {
+  const pins = new Pins(bpffs);
+  const names = {
+    links: pins.list(pins.links),
+    programs: pins.list(pins.programs),
+    maps: pins.list(pins.maps),
+  };
+  if (names.maps.length === 0) return undefined;
+  const opened: BpfMap[] = [];
+  try {
+    const maps = typedMaps((name) => {
+      const map = BpfMap.openPinned(pins.map(name));
+      opened.push(map);
+      return map;
+    });
+    const devices = new Map(listLinks().map((link) => [link.ifindex, link.name]));
+    const endpoints = [...maps.endpoints.entries(4096)]
+      .filter(({ value }) => value.generation !== 0)
+      .map(({ key, value }) => ({
+        slot: key,
+        address: formatIpv4(value.address),
+        device: devices.get(value.ifindex) ?? `gone (${value.ifindex})`,
+        masquerade: (value.flags & EndpointFlags.MASQUERADE) !== 0,
+        bridging: (value.flags & EndpointFlags.BRIDGING) !== 0,
+      }));
+    return {
+      bpffs,
+      ...names,
+      endpoints,
+      ports: count(maps.ports.kernel.entries(4096)),
+      flows: count(maps.flows.kernel.entries(4096)),
+      flowsMax: maps.flows.maxEntries,
+    };
+  } finally {
+    for (const map of opened) map.close();
+  }
+}
+
+function count(entries: Iterable<unknown>): number {
+  let total = 0;
+  for (const _ of entries) total++;
+  return total;
+}

@@ -1,0 +1,128 @@
+import { stripControls } from "../log/printable.js";
+import type { PinnedState } from "./pinned.js";
+import type { DaemonReport, ToldEndpoint } from "./running.js";
+import { duration, number, percent, table } from "./table.js";
+
+/** How many reasons the table for people shows; all of them are in -o json and at /metrics. */
+const REASONS_SHOWN = 8;
+
+/** What a person wants to know of a running daemon. */
+export function daemonText(report: DaemonReport, color: boolean, now = Date.now()): string {
+  const blocks = [facts(report, now), endpointsText(report.endpoints, color), reasonsText(report, color)];
+  return blocks.filter((block) => block !== "").join("\n");
+}
+
+function facts({ status, endpoints }: DaemonReport, now: number): string {
+  const { engine, reconcile, counts } = status;
+  const version =
+    engine.version === undefined ? "" : `, Docker ${engine.version} (API ${engine.apiVersion ?? "?"})`;
+  const connection = engine.connected
+    ? "connected"
+    : `not connected${engine.error === undefined ? "" : `: ${engine.error}`}`;
+  const uplinks = status.uplinks.map(
+    ({ name, addresses }) => `${name} (${addresses.join(", ") || "no address"})`,
+  );
+  const adopted = status.adopted ? ", went on with a pinned datapath" : "";
+  const last = reconcile.lastSuccessAt === 0 ? "never" : `${duration(now - reconcile.lastSuccessAt)} ago`;
+  const took = reconcile.last === undefined ? "" : `, took ${reconcile.last.durationMs.toFixed(0)} ms`;
+  const rows: [string, string][] = [
+    ["state", `${status.state}, pid ${status.pid}, up ${duration(now - status.startedAt)}${adopted}`],
+    ["engine", `${engine.address}${version}, ${connection}`],
+    ["mode", `${status.mode} (${status.attach})`],
+    ["uplinks", uplinks.join(", ") || "none"],
+    ["networks", number(new Set(endpoints.map(({ network }) => network)).size)],
+    ["endpoints", number(counts.endpoints)],
+    ["published ports", number(counts.ports)],
+    ["flows", `${number(counts.flows)} of ${number(counts.flowsMax)}`],
+    ["reconciled", `${last}${took}; ${number(reconcile.count)} passes, ${number(reconcile.failures)} failed`],
+    ["warnings", status.warnings.length === 0 ? "none" : number(status.warnings.length)],
+  ];
+  const warnings = status.warnings.map(({ message }) => `  ${stripControls(message)}\n`).join("");
+  return table(undefined, rows) + warnings;
+}
+
+function endpointsText(endpoints: readonly ToldEndpoint[], color: boolean): string {
+  if (endpoints.length === 0) return "";
+  const sorted = [...endpoints].sort(
+    (a, b) => a.network.localeCompare(b.network) || a.container.localeCompare(b.container),
+  );
+  return table(
+    ["NETWORK", "CONTAINER", "ADDRESS", "TO: FAST", "TO: SLOW", "FROM: FAST", "FROM: SLOW", "FAST"],
+    sorted.map(({ network, container, address, receive, transmit }) => {
+      const fast = receive.fast.packets + transmit.fast.packets;
+      const all = fast + receive.slow.packets + transmit.slow.packets;
+      return [
+        network,
+        container,
+        address,
+        receive.fast.packets,
+        receive.slow.packets,
+        transmit.fast.packets,
+        transmit.slow.packets,
+        percent(fast, all),
+      ];
+    }),
+    color,
+  );
+}
+
+function reasonsText({ reasons }: DaemonReport, color: boolean): string {
+  const sums = new Map<string, { verdict: string; reason: string; packets: number }>();
+  for (const { verdict, reason, packets } of reasons) {
+    const key = `${verdict} ${reason}`;
+    const sum = sums.get(key) ?? { verdict, reason, packets: 0 };
+    sums.set(key, { ...sum, packets: sum.packets + packets });
+  }
+  const top = [...sums.values()].sort((a, b) => b.packets - a.packets).slice(0, REASONS_SHOWN);
+  if (top.length === 0) return "";
+  const what: Record<string, string> = { slow: "left to the kernel", drop: "dropped" };
+  return table(
+    ["NOT FAST", "REASON", "PACKETS"],
+    top.map(({ verdict, reason, packets }) => [what[verdict] ?? verdict, reason, packets]),
+    color,
+  );
+}
+
+/** One line. */
+export function daemonBrief({ status }: DaemonReport): string {
+  const { engine, counts, warnings } = status;
+  const parts = [
+    `${status.state}: ${engine.connected ? `Docker ${engine.version ?? ""}`.trimEnd() : "engine not connected"}`,
+    `uplinks ${status.uplinks.map(({ name }) => name).join(",") || "none"}`,
+    `endpoints ${number(counts.endpoints)}`,
+    `ports ${number(counts.ports)}`,
+    `flows ${number(counts.flows)}/${number(counts.flowsMax)}`,
+    `warnings ${number(warnings.length)}`,
+  ];
+  return `${stripControls(parts.join("; "))}\n`;
+}
+
+/** What a person wants to know of a datapath without its daemon. */
+export function pinnedText(pinned: PinnedState, color: boolean): string {
+  const rows: [string, string][] = [
+    ["state", `no daemon is running; what is pinned at ${pinned.bpffs} goes on forwarding`],
+    ["links", pinned.links.join(" ") || "none"],
+    ["endpoints", number(pinned.endpoints.length)],
+    ["published ports", number(pinned.ports)],
+    ["flows", `${number(pinned.flows)} of ${number(pinned.flowsMax)}`],
+  ];
+  const endpoints =
+    pinned.endpoints.length === 0
+      ? ""
+      : `\n${table(
+          ["ADDRESS", "DEVICE", "MASQUERADE", "BRIDGING"],
+          pinned.endpoints.map(({ address, device, masquerade, bridging }) => [
+            address,
+            device,
+            masquerade ? "yes" : "no",
+            bridging ? "yes" : "no",
+          ]),
+          color,
+        )}`;
+  return table(undefined, rows) + endpoints;
+}
+
+/** One line. */
+export function pinnedBrief(pinned: PinnedState): string {
+  return `no daemon; pinned: links ${pinned.links.length}; endpoints ${number(pinned.endpoints.length)}; flows ${number(pinned.flows)}/${number(pinned.flowsMax)}\n`;
+}
