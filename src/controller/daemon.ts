@@ -278,7 +278,13 @@ export class Daemon implements MetricsSource {
     if (this.#state === "stopping") return;
     this.#reconciles.count++;
     this.#reconciles.last = result;
-    const times = { trigger: result.trigger, ms: Math.round(result.durationMs * 10) / 10 };
+    const times = {
+      trigger: result.trigger,
+      ms: tenths(result.durationMs),
+      engineMs: tenths(result.engineMs),
+      hostMs: tenths(result.hostMs),
+      applyMs: tenths(result.applyMs),
+    };
     if (result.ok) {
       this.#reconciles.lastSuccessAt = Date.now();
       const { added, removed } = result;
@@ -354,6 +360,10 @@ export class Daemon implements MetricsSource {
       warnings: this.#plan?.warnings ?? [],
     };
   }
+}
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }
 
 /** Only of containers that have something on a bridge. */

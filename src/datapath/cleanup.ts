@@ -8,6 +8,7 @@ import { supportsTcx } from "../native/index.js";
 import { somebodyListens } from "../unix_socket.js";
 import { handOverFlows } from "./handover.js";
 import { detachAll } from "./links.js";
+import { isOurs } from "./namespace.js";
 import { Pins } from "./pins.js";
 import { StateFile } from "./state_file.js";
 
@@ -46,6 +47,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
   }
   const pins = new Pins(options.bpffs);
   const state = new StateFile(options.stateDir);
+  const ours = isOurs(state, pins);
   const saved = state.read();
   const had = { pins: pins.exists(), state: existsSync(state.path) };
 
@@ -56,7 +58,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
   if (links.length > 0) handedOver += handOverFlows(pins.map("flows"), log);
 
   const sysctls: string[] = [];
-  for (const [name, value] of Object.entries(saved.sysctls)) {
+  for (const [name, value] of Object.entries(ours ? saved.sysctls : {})) {
     try {
       writeSysctl(name, value);
       sysctls.push(`${name}=${value}`);

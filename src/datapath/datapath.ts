@@ -4,14 +4,16 @@ import { supportsTcx } from "../native/index.js";
 import type { Plan } from "../plan/types.js";
 import { Applier, type ApplyResult } from "./apply.js";
 import { setBeLiberal } from "./conntrack.js";
+import { handOverFlows } from "./handover.js";
 import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "./links.js";
 import { MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
+import { isOurs, networkNamespace } from "./namespace.js";
 import { Pins } from "./pins.js";
 import { type LoadedPrograms, loadPrograms } from "./programs.js";
 import type { DatapathReader } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
-import { StateFile } from "./state_file.js";
+import { NOTHING_SAVED, StateFile } from "./state_file.js";
 import { type FlowValidity, Sweep } from "./sweep.js";
 
 export interface DatapathOptions {
@@ -58,15 +60,24 @@ export class Datapath {
     const { log } = options;
     const pins = new Pins(options.bpffs);
     const state = new StateFile(options.stateDir);
-    const mounted = pins.create();
-    if (mounted !== undefined) state.write({ ...state.read(), mounted });
+    const before = isOurs(state, pins) ? state.read() : NOTHING_SAVED;
+    const mounted = pins.create() ?? before.mounted;
+    state.write({
+      version: 1,
+      sysctls: before.sysctls,
+      namespace: networkNamespace(),
+      ...(mounted === undefined ? {} : { mounted }),
+    });
     const tcx = supportsTcx();
     const loaded = loadPrograms({
       pins,
       flowsMax: options.flowsMax,
       timeouts: options.timeouts,
       log,
-      detachAll: () => detachAll(pins, tcx, log),
+      detachAll: () => {
+        handOverFlows(pins.map("flows"), log);
+        detachAll(pins, tcx, log);
+      },
     });
     setBeLiberal(state, log);
     const control = loaded.maps.control.get(0);

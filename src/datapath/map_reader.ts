@@ -4,6 +4,7 @@ import {
   Direction,
   EndpointFlags,
   type MapName,
+  mapDefinitions,
   ReasonName,
   TrafficPath,
   Verdict,
@@ -95,7 +96,9 @@ export class MapReader implements DatapathReader {
     if (map === "control") return 1;
     if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
     if (map === "flows") return this.sources.sweep.entries;
-    return countEntries(this.kernel[map].kernel);
+    return mapDefinitions[map].type === "array"
+      ? countSet(this.kernel[map].kernel)
+      : countEntries(this.kernel[map].kernel);
   }
 
   flows(): FlowsReading {
@@ -150,6 +153,13 @@ export class MapReader implements DatapathReader {
 /** SLOT_NONE of bpf/lib/types.h: of no endpoint that is known. */
 const SLOT_NONE = 0xffffffff;
 const COUNTER_BATCH = 1024;
+
+/** Of an array: how many of its values are not zero. */
+function countSet(map: KernelMap): number {
+  let set = 0;
+  for (const { value } of map.entries(4096)) if (value.some((byte) => byte !== 0)) set++;
+  return set;
+}
 
 function countEntries(map: KernelMap): number {
   let entries = 0;

@@ -9,10 +9,14 @@ const schema = z.object({
   sysctls: z.record(z.string(), z.string()).default({}),
   /** A bpffs that we mounted for ourselves. */
   mounted: z.string().optional(),
+  /** The network namespace that the programs are attached in: "net:[4026531840]". */
+  namespace: z.string().optional(),
 });
 
 /** What cleanup has to put back. */
 export type SavedState = z.infer<typeof schema>;
+
+export const NOTHING_SAVED: SavedState = { version: 1, sysctls: {} };
 
 /**
  * `<state-dir>/state.json`. Outlives the daemon, so that a later daemon knows what was before the first one, and cleanup
@@ -30,7 +34,7 @@ export class StateFile {
     try {
       return schema.parse(JSON.parse(readFileSync(this.path, "utf8")));
     } catch {
-      return { version: 1, sysctls: {} };
+      return NOTHING_SAVED;
     }
   }
 
