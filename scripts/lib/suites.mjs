@@ -23,6 +23,9 @@ export const suites = [
   { name: "vm", always: false, root: true },
 ];
 
+/** Suites that make devices, and so run in a network namespace of their own. */
+const namespaced = new Set(["bpf"]);
+
 const vitest = [process.execPath, join(root, "node_modules", "vitest", "vitest.mjs"), "run"];
 
 /** @param {string} suite */
@@ -54,7 +57,14 @@ export async function runSuite(suite, names) {
   const status =
     suite === "asan"
       ? await runVisible([process.execPath, join(root, "scripts", "asan.mjs"), ...reporters, ...names])
-      : await runVisible([...vitest, "--project", suite, ...reporters, ...filters(suite, names)]);
+      : await runVisible([
+          ...(namespaced.has(suite) ? ["unshare", "--net"] : []),
+          ...vitest,
+          "--project",
+          suite,
+          ...reporters,
+          ...filters(suite, names),
+        ]);
   return outcome(suite, report, status, names.length > 0);
 }
 
