@@ -5,8 +5,9 @@
 
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { provideGo } from "./go.mjs";
 import { cacheDir } from "./lib/paths.mjs";
-import { ask, atLeast, Failure, run, versionIn, which } from "./lib/run.mjs";
+import { run } from "./lib/run.mjs";
 import { isMain, main, step } from "./lib/step.mjs";
 
 /** The pinned versions: Go package, version, build tags. */
@@ -31,13 +32,6 @@ export function engine29Current() {
   );
 }
 
-/** A Go that can fetch the toolchain that a module asks for. */
-function requireGo() {
-  const go = which("go") ?? "/usr/local/go/bin/go";
-  if (atLeast(versionIn(ask([go, "version"])), [1, 21])) return go;
-  throw new Failure("no Go of version 1.21 or newer", { remedy: "run `npm run setup`, which installs one" });
-}
-
 /**
  * Builds the engine when the cached one is missing or of other versions.
  * @returns {Promise<string>} the directory with dockerd, docker-proxy and runc
@@ -48,7 +42,7 @@ export async function buildEngine29() {
     name: `engine ${parts[0].version} (dockerd, docker-proxy, runc)`,
     done: engine29Current,
     work: async (progress) => {
-      const go = requireGo();
+      const go = await provideGo();
       // Built beside and moved: a running lab keeps its open programs, an interrupted build leaves nothing half done.
       const building = join(cacheDir, `engine-29.building-${process.pid}`);
       mkdirSync(building, { recursive: true });

@@ -2,7 +2,7 @@
 
 import { expect, it } from "vitest";
 import { addressOf, type LoadAnswer, type TcpAnswer, type UdpAnswer } from "./answers.js";
-import { Capture, type Container, fastShare } from "./lib/index.js";
+import { Capture, type Container, fastShare, type Lab } from "./lib/index.js";
 import { onEveryEngine, type Stage } from "./suite.js";
 
 const pair = async (
@@ -20,7 +20,12 @@ const pair = async (
   return [a, b];
 };
 
-onEveryEngine("one network", { images: ["busybox"] }, (stage) => {
+const bridgeRules = "net.bridge.bridge-nf-call-iptables";
+
+/** As on a host without br_netfilter, where the host's IP rules don't see what is bridged. */
+const before = async ({ host }: Lab) => void (await host.sysctl(bridgeRules, 0));
+
+onEveryEngine("one network", { images: ["busybox"], before }, (stage) => {
   it.each(["bridge", "team"])(
     "carries TCP and UDP between containers of %s, TTL and addresses unchanged",
     async (network) => {
@@ -73,6 +78,24 @@ onEveryEngine("one network", { images: ["busybox"] }, (stage) => {
     await Promise.all([a.remove(), b.remove()]);
   });
 
+  it("follows a container that joins and leaves a network while it runs", async () => {
+    const { lab, fairway } = stage;
+    await lab.engine.createNetwork("home");
+    await lab.engine.createNetwork("visit");
+    const [, host] = await pair(stage, "visit", ["visit-a", "visit-b"]);
+    const guest = await lab.engine.run("busybox", { name: "guest", network: "home" });
+    const reach = () => guest.namespace.ask<TcpAnswer>("tcp.mjs", [host.address("visit"), 7000, 100, 1500]);
+    expect(await reach()).toEqual({ error: "TIMEOUT" });
+    await lab.engine.docker(["network", "connect", "visit", "guest"]);
+    await fairway.knows("guest", "visit");
+    expect(await reach()).toMatchObject({ echoed: true });
+    const taken = await fairway.pathTaken("guest", reach, "visit");
+    expect(taken.transmit.fast, JSON.stringify(taken)).toBeGreaterThan(0);
+    await lab.engine.docker(["network", "disconnect", "visit", "guest"]);
+    expect(await reach()).toEqual({ error: "TIMEOUT" });
+    await lab.engine.docker(["rm", "-f", "guest", "visit-a", "visit-b"]);
+  }, 60_000);
+
   it("keeps networks apart, and a network without inter-container connectivity, as the engine alone does", async () => {
     const { lab } = stage;
     await lab.engine.createNetwork("one");
@@ -91,21 +114,21 @@ onEveryEngine("one network", { images: ["busybox"] }, (stage) => {
     await lab.engine.docker(["rm", "-f", "one-a", "one-b", "two-a", "two-b", "mute-a", "mute-b"]);
   }, 60_000);
 
-  it("follows a container that joins and leaves a network while it runs", async () => {
+  it("leaves what is bridged to the kernel where the host's rules are to see it", async () => {
     const { lab, fairway } = stage;
-    await lab.engine.createNetwork("home");
-    await lab.engine.createNetwork("visit");
-    const [, host] = await pair(stage, "visit", ["visit-a", "visit-b"]);
-    const guest = await lab.engine.run("busybox", { name: "guest", network: "home" });
-    const reach = () => guest.namespace.ask<TcpAnswer>("tcp.mjs", [host.address("visit"), 7000, 100, 1500]);
-    expect(await reach()).toEqual({ error: "TIMEOUT" });
-    await lab.engine.docker(["network", "connect", "visit", "guest"]);
-    await fairway.knows("guest", "visit");
-    expect(await reach()).toMatchObject({ echoed: true });
-    const taken = await fairway.pathTaken("guest", reach, "visit");
-    expect(taken.transmit.fast, JSON.stringify(taken)).toBeGreaterThan(0);
-    await lab.engine.docker(["network", "disconnect", "visit", "guest"]);
-    expect(await reach()).toEqual({ error: "TIMEOUT" });
-    await lab.engine.docker(["rm", "-f", "guest", "visit-a", "visit-b"]);
-  }, 60_000);
+    await lab.host.sysctl(bridgeRules, 1);
+    await lab.engine.createNetwork("filtered");
+    const [a, b] = await pair(stage, "filtered", ["filtered-a", "filtered-b"]);
+    const rule = ["FORWARD", "-p", "tcp", "--dport", "80", "-j", "DROP"];
+    await lab.host.exec(["iptables", "-I", ...rule]);
+    const port = (number: number) => a.namespace.ask<TcpAnswer>("tcp.mjs", [b.address(), number, 100, 1500]);
+    const taken = await fairway.pathTaken("filtered-a", async () => {
+      expect(await port(7000)).toMatchObject({ echoed: true });
+      expect(await port(80)).toEqual({ error: "TIMEOUT" });
+    });
+    expect(taken.transmit.fast, JSON.stringify(taken)).toBe(0);
+    await lab.host.exec(["iptables", "-D", ...rule]);
+    await lab.host.sysctl(bridgeRules, 0);
+    await lab.engine.docker(["rm", "-f", "filtered-a", "filtered-b"]);
+  });
 });
