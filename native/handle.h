@@ -93,9 +93,8 @@ protected:
     std::string name_ = T::kind;
 };
 
-// Opens what is pinned at the path; operation is "open pinned map" and the like.
-inline Fd openPinned(const char *operation, const std::string &path) {
-    return Fd(check(bpf_obj_get(path.c_str()), operation, path));
-}
+// Opens what is pinned at the path; operation is "open pinned map" and the like, kind "map", "prog" or
+// "link".
+Fd openPinned(const char *operation, const std::string &path, const std::string &kind);
 
 } // namespace fairway

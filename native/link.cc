@@ -84,8 +84,7 @@ Napi::Value Link::detach(const Napi::CallbackInfo &info) {
 
 Napi::Value openPinnedLink(const Napi::CallbackInfo &info) {
     std::string path = info[0].As<Napi::String>();
-    Fd fd = openPinned("open pinned link", path);
-    readInfo(fd.get(), "open pinned link", path);
+    Fd fd = openPinned("open pinned link", path, "link");
     return Link::make(info.Env(), std::move(fd));
 }
 

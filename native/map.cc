@@ -279,10 +279,7 @@ Napi::Value Map::removeBatch(const Napi::CallbackInfo &info) {
 
 Napi::Value openPinnedMap(const Napi::CallbackInfo &info) {
     std::string path = info[0].As<Napi::String>();
-    Fd fd = openPinned("open pinned map", path);
-    bpf_map_info probe = {};
-    uint32_t length = sizeof(probe);
-    check(bpf_map_get_info_by_fd(fd.get(), &probe, &length), "open pinned map", path, "not a map");
+    Fd fd = openPinned("open pinned map", path, "map");
     return Map::make(info.Env(), std::move(fd));
 }
 

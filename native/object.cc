@@ -101,6 +101,12 @@ Object::Object(const Napi::CallbackInfo &info) : Guarded<Object>(info) {
     if (object_ == nullptr) {
         throw toError(info.Env(), Failure{errno, "open object", name_, log.verdict(), log.trimmed()});
     }
+    bpf_map *map = nullptr;
+    bpf_object__for_each_map(map, object_.get()) {
+        if (!bpf_map__is_internal(map)) {
+            maps_[bpf_map__name(map)] = map;
+        }
+    }
 }
 
 bpf_object *Object::object(const char *operation) const {
@@ -119,11 +125,16 @@ bpf_object *Object::unloaded(const char *operation) const {
 }
 
 bpf_map *Object::findMap(const char *operation, const std::string &name) const {
-    bpf_map *found = bpf_object__find_map_by_name(object(operation), name.c_str());
-    if (found == nullptr) {
+    bpf_object *owner = object(operation);
+    if (auto found = maps_.find(name); found != maps_.end()) {
+        return found->second;
+    }
+    // Those of data sections, by the section's name.
+    bpf_map *section = name[0] == '.' ? bpf_object__find_map_by_name(owner, name.c_str()) : nullptr;
+    if (section == nullptr) {
         throw Failure{ENOENT, operation, name, "the object has no such map", ""};
     }
-    return found;
+    return section;
 }
 
 bpf_program *Object::findProgram(const char *operation, const std::string &name) const {
@@ -136,11 +147,9 @@ bpf_program *Object::findProgram(const char *operation, const std::string &name)
 
 Napi::Value Object::maps(const Napi::CallbackInfo &info) {
     Napi::Array names = Napi::Array::New(info.Env());
-    bpf_map *map = nullptr;
-    bpf_object__for_each_map(map, object("list maps")) {
-        if (!bpf_map__is_internal(map)) {
-            names.Set(names.Length(), Napi::String::New(info.Env(), bpf_map__name(map)));
-        }
+    object("list maps");
+    for (const auto &[name, map] : maps_) {
+        names.Set(names.Length(), Napi::String::New(info.Env(), name));
     }
     return names;
 }

@@ -3,6 +3,7 @@
 #include <bpf/libbpf.h>
 #include <napi.h>
 
+#include <map>
 #include <memory>
 #include <string>
 
@@ -37,6 +38,8 @@ private:
         void operator()(bpf_object *object) const { bpf_object__close(object); }
     };
     std::unique_ptr<bpf_object, Close> object_;
+    // The declared ones by their name there: libbpf renames a map that is reused to what the kernel calls it.
+    std::map<std::string, bpf_map *> maps_;
     std::string name_;
     bool loaded_ = false;
 };

@@ -109,10 +109,13 @@ Napi::Value Program::testRun(const Napi::CallbackInfo &info) {
     }
     options.repeat = static_cast<int>(numberOr(given, "repeat", 1));
     const uint32_t room = options.data_size_out;
-    check(bpf_prog_test_run_opts(descriptor, &options), "test run", name_,
-          options.data_size_out > room ? "the packet grew to " + std::to_string(options.data_size_out) +
-                                             " bytes, there was room for " + std::to_string(room)
-                                       : "");
+    int error = bpf_prog_test_run_opts(descriptor, &options);
+    std::string detail;
+    if (options.data_size_out > room) {
+        detail = "the packet grew to " + std::to_string(options.data_size_out) +
+                 " bytes, there was room for " + std::to_string(room);
+    }
+    check(error, "test run", name_, detail);
     Napi::Object result = Napi::Object::New(env);
     result["returnValue"] = Napi::Number::New(env, options.retval);
     result["data"] = copied(env, dataOut.get(), options.data_size_out);
@@ -167,8 +170,7 @@ Napi::Value Program::attachCgroup(const Napi::CallbackInfo &info) {
 
 Napi::Value openPinnedProgram(const Napi::CallbackInfo &info) {
     std::string path = info[0].As<Napi::String>();
-    Fd fd = openPinned("open pinned program", path);
-    readInfo(fd.get(), "open pinned program", path);
+    Fd fd = openPinned("open pinned program", path, "prog");
     return Program::make(info.Env(), std::move(fd));
 }
 

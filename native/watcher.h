@@ -5,14 +5,15 @@
 #include <napi.h>
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 namespace fairway {
 
 class Watcher {
 public:
-    // onReadable is called with a scope open, once per readiness; the descriptor is watched again when it
-    // returns. It need not read everything. The descriptor must stay open until stop().
+    // onReadable is called with a scope open, at most once per turn of the event loop, as long as there is
+    // something to read; it need not read everything. The descriptor must stay open until stop().
     Watcher(Napi::Env env, int fd, const char *name, std::function<void(Napi::Env)> onReadable);
     ~Watcher();
     Watcher(const Watcher &) = delete;
@@ -26,9 +27,8 @@ private:
     static void stopBeforeTeardown(void *watcher);
 
     struct State;
-    State *state_; // freed by the thread-safe function's finalizer, after the last call that may be queued
+    std::shared_ptr<State> state_;
     napi_env env_;
-    bool running_ = true;
 };
 
 // Calls a JavaScript function from within onReadable; what it throws becomes an uncaught exception, as it
