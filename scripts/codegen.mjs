@@ -157,7 +157,9 @@ function typesModule(types, named, codecModule) {
     parts.push(code);
   }
   const macros = types.find((type) => type.kind === "enum" && type.name === macroEnum)?.values ?? [];
-  parts.push(...macros.map(({ name, value }) => `export const ${name.replace(/^MACRO_/, "")} = ${value};`));
+  parts.push(
+    ...macros.map(({ name, value }) => `export const ${name.replace(/^MACRO_/, "")}: number = ${value};`),
+  );
   const body = parts.join("\n");
   return `${banner}${imports(body, codecModule)}\n${body}\n`;
 }
@@ -175,7 +177,7 @@ function mapsModule(types, maps, codecModule) {
   const lines = maps.map((map) => {
     const key = codecOf(map.key, `map ${map.name}'s key`);
     const value = codecOf(map.value, `map ${map.name}'s value`);
-    const rest = `type: "${map.type}", maxEntries: ${map.maxEntries}, flags: ${map.flags}, perCpu: ${map.type.includes("percpu")}`;
+    const rest = `type: "${map.type}", maxEntries: ${map.maxEntries} as number, flags: ${map.flags} as number, perCpu: ${map.type.includes("percpu")}`;
     return `  ${map.name}: { key: ${key}, value: ${value}, ${rest} },`;
   });
   const body = `export const mapDefinitions = {\n${lines.join("\n")}\n} as const;\n\nexport type MapName = keyof typeof mapDefinitions;\n`;
