@@ -1,4 +1,4 @@
-import type { Endpoint, Port, PortKey, Uplink } from "../generated/index.js";
+import type { Endpoint } from "../generated/index.js";
 import type { Maps } from "./maps.js";
 
 /** The maps that the control plane fills, as hash tables of bytes: what is compared is what the kernel holds. */
@@ -27,14 +27,12 @@ export interface ActualState {
   filled: Record<FilledMap, Map<string, RawEntry>>;
 }
 
-/** Reads the maps that the control plane fills. 16,384 slots are a few batches; the rest is as big as the host is. */
-export function readActual(maps: Maps): ActualState {
-  const endpoints = new Map<number, Endpoint>();
-  for (const { key, value } of maps.endpoints.kernel.entries(4096)) {
-    // The generation comes first; most slots are free.
-    if (value.readUInt32LE(0) === 0) continue;
-    endpoints.set(maps.endpoints.key.decode(key), maps.endpoints.value.decode(value));
-  }
+/**
+ * Reads the maps that the control plane fills.
+ * @param slots how many slots of the endpoints array to look at, from the first on; the rest is known to be free
+ */
+export function readActual(maps: Maps, slots: number): ActualState {
+  const endpoints = readEndpoints(maps.endpoints, slots);
   const filled: Partial<Record<FilledMap, Map<string, RawEntry>>> = {};
   for (const name of FILLED_MAPS) {
     const entries = new Map<string, RawEntry>();
@@ -51,10 +49,27 @@ export function readActual(maps: Maps): ActualState {
   };
 }
 
+/** The slots in use. Most of 16,384 are free: only the generation, which comes first, is read of those. */
+export function readEndpoints(map: Maps["endpoints"], slots: number): Map<number, Endpoint> {
+  const endpoints = new Map<number, Endpoint>();
+  let cursor: Buffer | undefined;
+  let read = 0;
+  while (read < slots) {
+    const batch = map.kernel.getBatch(cursor, Math.min(1024, slots - read));
+    for (let i = 0; i < batch.count; i++) {
+      if (batch.values.readUInt32LE(i * map.value.size) === 0) continue;
+      const slot = map.key.decode(batch.keys, i * map.key.size);
+      endpoints.set(slot, map.value.decode(batch.values, i * map.value.size));
+    }
+    read += batch.count;
+    cursor = batch.cursor;
+    if (cursor === undefined || batch.count === 0) break;
+  }
+  return endpoints;
+}
+
 /** The state of a host that fairway has never been on. */
 export function emptyActual(): ActualState {
   const filled = Object.fromEntries(FILLED_MAPS.map((name) => [name, new Map<string, RawEntry>()]));
   return { endpoints: new Map(), nextGeneration: 0, filled: filled as ActualState["filled"] };
 }
-
-export type { Endpoint, Port, PortKey, Uplink };

@@ -3,12 +3,12 @@ import { errorCode, errorMessage } from "../errors.js";
 import { type Endpoint, endpointCodec, type MapName } from "../generated/index.js";
 import { formatIpv4 } from "../ipv4.js";
 import type { Plan } from "../plan/types.js";
-import { FILLED_MAPS, type FilledMap, type RawEntry, readActual } from "./actual.js";
+import { FILLED_MAPS, type FilledMap, type RawEntry, readActual, readEndpoints } from "./actual.js";
 import { deleteConnectionsOf } from "./conntrack.js";
 import { type Changes, diff } from "./diff.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
-import type { PlacedEndpoint } from "./slots.js";
+import { type PlacedEndpoint, SLOTS } from "./slots.js";
 
 export interface ApplyResult {
   /** Map entries written and links attached. */
@@ -24,6 +24,8 @@ export interface ApplyResult {
 export class Applier {
   readonly #failedWrites = new Map<MapName, number>();
   readonly #fullMaps = new Set<MapName>();
+  /** Slots from here on are free: nobody but us gives them, from the lowest on. All are looked at in the first pass. */
+  #slotsInUse = SLOTS;
 
   constructor(
     private readonly maps: Maps,
@@ -41,13 +43,22 @@ export class Applier {
    * @throws NativeError for any other failure of the kernel; the next pass starts from what is there then
    */
   apply(plan: Plan): ApplyResult {
-    const changes = diff(readActual(this.maps), plan);
+    const changes = diff(readActual(this.maps, this.#slotsInUse), plan);
+    const last = Math.max(-1, ...[...changes.placement.kept, ...changes.placement.placed].map((p) => p.slot));
+    this.#slotsInUse = Math.max(this.#slotsInUse, last + 1);
     const wanted = wantedAttachments(changes, plan);
     let removed = this.#remove(changes);
     removed += this.#detach(wanted);
     let added = this.#add(changes);
     added += this.#attach(wanted);
+    this.#slotsInUse = last + 1;
     return { added, removed, placed: changes.placement.placed, changes };
+  }
+
+  /** The generation of every slot in use. */
+  generations(): Map<number, number> {
+    const endpoints = readEndpoints(this.maps.endpoints, this.#slotsInUse);
+    return new Map([...endpoints].map(([slot, { generation }]) => [slot, generation]));
   }
 
   /**

@@ -122,12 +122,7 @@ export class Datapath {
   }
 
   #validity(): FlowValidity {
-    const generations = new Map<number, number>();
-    for (const { key, value } of this.#maps.endpoints.kernel.entries(4096)) {
-      const generation = value.readUInt32LE(0);
-      if (generation !== 0) generations.set(key.readUInt32LE(0), generation);
-    }
-    return { epoch: this.#maps.control.get(0)?.epoch ?? 0, generations };
+    return { epoch: this.#maps.control.get(0)?.epoch ?? 0, generations: this.#applier.generations() };
   }
 
   /** Lets go of the kernel's objects; everything that is pinned stays and goes on. */

@@ -4,7 +4,6 @@ import {
   Direction,
   EndpointFlags,
   type MapName,
-  mapDefinitions,
   ReasonName,
   TrafficPath,
   Verdict,
@@ -84,21 +83,21 @@ export class MapReader implements DatapathReader {
   }
 
   maps(): MapReading[] {
-    return mapNames.map((map) => ({
-      map,
-      entries: this.#entries(map),
-      maxEntries: this.kernel[map].maxEntries,
-      failedWrites: this.sources.failedWrites(map),
-    }));
+    return mapNames
+      .filter((map) => !TABLES.has(map))
+      .map((map) => ({
+        map,
+        entries: this.#entries(map),
+        maxEntries: this.kernel[map].maxEntries,
+        failedWrites: this.sources.failedWrites(map),
+      }));
   }
 
   #entries(map: MapName): number {
     if (map === "control") return 1;
     if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
     if (map === "flows") return this.sources.sweep.entries;
-    return mapDefinitions[map].type === "array"
-      ? countSet(this.kernel[map].kernel)
-      : countEntries(this.kernel[map].kernel);
+    return countEntries(this.kernel[map].kernel);
   }
 
   flows(): FlowsReading {
@@ -150,16 +149,11 @@ export class MapReader implements DatapathReader {
   }
 }
 
+/** Arrays of flags, which are never full and too long to be counted at every scrape. */
+const TABLES: ReadonlySet<MapName> = new Set(["masquerade_ports"]);
 /** SLOT_NONE of bpf/lib/types.h: of no endpoint that is known. */
 const SLOT_NONE = 0xffffffff;
 const COUNTER_BATCH = 1024;
-
-/** Of an array: how many of its values are not zero. */
-function countSet(map: KernelMap): number {
-  let set = 0;
-  for (const { value } of map.entries(4096)) if (value.some((byte) => byte !== 0)) set++;
-  return set;
-}
 
 function countEntries(map: KernelMap): number {
   let entries = 0;

@@ -3,7 +3,7 @@ import { type Endpoint, EndpointFlags, mapDefinitions } from "../generated/index
 import type { Plan, PlannedEndpoint } from "../plan/types.js";
 import type { ActualState } from "./actual.js";
 
-export const SLOTS = mapDefinitions.endpoints.maxEntries;
+export const SLOTS: number = mapDefinitions.endpoints.maxEntries;
 
 /** A planned endpoint in its slot. */
 export interface PlacedEndpoint {
