@@ -136,18 +136,19 @@ void Monitor::receive(Napi::Env env) {
     Napi::HandleScope scope(env);
     Napi::Array events = Napi::Array::New(env);
     std::vector<uint8_t> buffer(64 * 1024);
-    bool lost = false;
+    bool drained = false;
     for (int count = 0; count < datagramsPerTurn; count++) {
         ssize_t size = recv(socket_->fd(), buffer.data(), buffer.size(), MSG_DONTWAIT);
         if (size < 0) {
             if (errno == ENOBUFS) {
-                lost = true; // the socket goes on with what comes after
+                lost_ = true;
                 continue;
             }
             if (errno == EINTR) {
                 continue;
             }
             if (errno == EAGAIN) {
+                drained = true;
                 break;
             }
             throw Failure{errno, operation, "", "", ""};
@@ -161,7 +162,10 @@ void Monitor::receive(Napi::Env env) {
     if (events.Length() > 0) {
         notify(env, onEvents_, {events});
     }
-    if (lost && !watcher_->stopped()) {
+    // Once it has dropped one, the kernel drops all, and doesn't say so again, until everything was read:
+    // only then does a list taken anew miss nothing.
+    if (lost_ && drained && !watcher_->stopped()) {
+        lost_ = false;
         notify(env, onLost_, {});
     }
 }

@@ -26,6 +26,7 @@ private:
     std::unique_ptr<Watcher> watcher_;
     Napi::FunctionReference onEvents_;
     Napi::FunctionReference onLost_;
+    bool lost_ = false;
 };
 
 Napi::Value openMonitor(const Napi::CallbackInfo &info);

@@ -106,7 +106,7 @@ export interface NetEvent {
 
 /**
  * Tells of changes. Events of one wake-up come as one array, in the kernel's order. When they come faster than they are
- * read the kernel drops some: onLost says so, and what one knows must be listed anew. Keeps the process alive until
+ * read the kernel drops some: onLost says so, after what it did not drop, and what one knows must be listed anew. Keeps the process alive until
  * close(). What a callback throws becomes an uncaught exception.
  */
 export class NetMonitor {

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,11 +24,22 @@ export function compile(name: string): Buffer {
   const include = ["-I", join(libbpfDir, "include"), "-I", `/usr/include/${machine()}-linux-gnu`];
   const flags = ["-target", "bpf", "-g", "-O2", "-mcpu=v3", "-Wall", "-Werror"];
   run(requireLlvm().clang, ...flags, ...include, "-c", join(fixtures, `${name}.bpf.c`), "-o", object);
-  return readFileSync(object);
+  const image = readFileSync(object);
+  rmSync(object);
+  return image;
 }
 
 function machine(): string {
   return process.arch === "x64" ? "x86_64" : process.arch === "arm64" ? "aarch64" : process.arch;
+}
+
+/** Compiles fixtures/NAME.c for this machine and returns the program's path. */
+export function compileTool(name: string): string {
+  const directory = join(buildDir, "test", "native");
+  mkdirSync(directory, { recursive: true });
+  const program = join(directory, name);
+  run("cc", "-Wall", "-Werror", "-O1", join(fixtures, `${name}.c`), "-o", program);
+  return program;
 }
 
 /** Runs a program to its end and returns what it wrote to stdout. */
@@ -134,9 +145,4 @@ export async function eventually(condition: () => boolean): Promise<void> {
     if (Date.now() > end) throw new Error("it did not happen within two seconds");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-}
-
-/** Writes a sysctl of the namespace that we are in. */
-export function sysctl(name: string, value: string): void {
-  writeFileSync(`/proc/sys/${name.replaceAll(".", "/")}`, value);
 }
