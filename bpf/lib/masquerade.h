@@ -19,15 +19,6 @@ static __always_inline __be32 uplink_address(const struct uplink *uplink, __be32
 	return uplink->addresses[0].address;
 }
 
-/* Addresses that are never routed to the outside: 0/8, 127/8, 169.254/16, multicast, reserved and broadcast. */
-static __always_inline bool is_global_unicast(__be32 address)
-{
-	__u32 host_order = bpf_ntohl(address);
-	__u8 first = host_order >> 24;
-
-	return first != 0 && first != 127 && first < 224 && host_order >> 16 != (169 << 8 | 254);
-}
-
 /* Remembers the host port of a masqueraded connection for masquerade_answer(). */
 static __always_inline void masquerade_port_mark(const struct nf_conn *ct)
 {

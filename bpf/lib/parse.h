@@ -112,6 +112,15 @@ static __always_inline enum reason parse(struct __sk_buff *skb, struct packet *p
 	return parse_tcp(data + L4_OFFSET, packet) ? REASON_NONE : REASON_MALFORMED;
 }
 
+/* Addresses that are never routed: 0/8, 127/8, 169.254/16, multicast, reserved and broadcast. */
+static __always_inline bool is_global_unicast(__be32 address)
+{
+	__u32 host_order = bpf_ntohl(address);
+	__u8 first = host_order >> 24;
+
+	return first != 0 && first != 127 && first < 224 && host_order >> 16 != (169 << 8 | 254);
+}
+
 /* The packet that opens a TCP connection. */
 static __always_inline bool is_first_syn(const struct packet *packet)
 {

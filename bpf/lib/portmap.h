@@ -36,10 +36,13 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	if (!endpoint)
 		return REASON_STALE_FLOW;
 	*slot = port->slot;
-	/* The answers' way; what comes in by one uplink may leave by another. */
+	if (!is_global_unicast(packet->saddr))
+		return REASON_NOT_UNICAST;
 	reason = route_to_outside(skb, packet, port->address, packet->saddr, endpoint->bridge_ifindex, &route);
 	if (reason != REASON_NONE)
 		return reason;
+	if (route.ifindex != skb->ifindex)
+		return REASON_ASYMMETRIC_ROUTE;
 	origin.route = &route;
 	ct = conntrack_lookup_open(skb, packet, &dir);
 	if (ct) {

@@ -73,9 +73,10 @@ enum reason {
 	REASON_ANCHOR = 20,             /* once per long-lived TCP flow, so that the kernel's tracker sees it up */
 	REASON_ENDPOINT_UNKNOWN = 21,   /* the device is no endpoint that the plan knows (yet) */
 	REASON_NO_NEIGHBOUR = 22,       /* the next hop's MAC is not known: the kernel resolves it, or says that it can't */
+	REASON_ASYMMETRIC_ROUTE = 23,   /* the answers would leave by another device: the kernel's reverse path filter decides */
 	/* dropped */
-	REASON_REWRITE_FAILED = 23,     /* a packet half rewritten can't be given to anyone */
-	REASON_MAX = 24,
+	REASON_REWRITE_FAILED = 24,     /* a packet half rewritten can't be given to anyone */
+	REASON_MAX = 25,
 };
 
 /*

@@ -156,6 +156,21 @@ describe("a TCP connection from outside to a published port", () => {
     expect(datapath.conntrack()).toHaveLength(0);
   });
 
+  test.each([
+    ["multicast", "224.0.0.1", "not_unicast"],
+    ["loopback", "127.0.0.1", "not_unicast"],
+    ["0.0.0.0", "0.0.0.0", "not_unicast"],
+    ["broadcast", "255.255.255.255", "not_unicast"],
+    ["the host's own address", address.host, "no_route"],
+    ["a container's address", address.db, "no_route"],
+  ])("from %s as its source is the kernel's to judge", (_name, source, reason) => {
+    const run = datapath.fromOutside({ flags: syn, source });
+    expect(run.verdict).toBe("next");
+    expect(run.bytes).toEqual(run.before);
+    expect(datapath.reasons()).toEqual({ [reason]: 1 });
+    expect(datapath.conntrack()).toHaveLength(0);
+  });
+
   test("two clients with the same source port are two connections", () => {
     datapath.fromOutside({ flags: syn });
     datapath.fromOutside({ flags: syn, source: address.otherClient });
@@ -187,6 +202,16 @@ describe("where a port is published", () => {
   test("on any address, but the packet is for an address that is not the host's: not ours", () => {
     expect(datapath.fromOutside({ flags: syn, destination: "198.18.0.77" }).verdict).toBe("next");
     expect(datapath.conntrack()).toHaveLength(0);
+  });
+
+  test("whose answers would leave by another uplink: the kernel's reverse path filter decides", () => {
+    const other = datapath.device["br-other"];
+    datapath.write("uplinks", other, datapath.read("uplinks", datapath.device.uplink0));
+    // The client's way back leads through the second uplink.
+    const run = datapath.fromOutside({ flags: syn, source: address.behindOtherUplink });
+    expect(run.verdict).toBe("next");
+    expect(run.bytes).toEqual(run.before);
+    expect(datapath.reasons()).toEqual({ asymmetric_route: 1 });
   });
 
   test("on one address: only that one answers", () => {
