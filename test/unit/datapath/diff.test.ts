@@ -1,0 +1,254 @@
+import { describe, expect, it } from "vitest";
+import { type ActualState, emptyActual, FILLED_MAPS } from "../../../src/datapath/actual.js";
+import { type Changes, diff } from "../../../src/datapath/diff.js";
+import { endpointIdHash, SLOTS } from "../../../src/datapath/slots.js";
+import { parseIpv4 } from "../../../src/ipv4.js";
+import type { Plan } from "../../../src/plan/types.js";
+import { decoded, endpoint, planOf, port } from "./scene.js";
+
+/** What the kernel holds once the changes have been applied. */
+function applied(actual: ActualState, changes: Changes): ActualState {
+  const endpoints = new Map(actual.endpoints);
+  for (const { slot } of changes.gone) endpoints.delete(slot);
+  for (const { slot, endpoint: value } of changes.write) endpoints.set(slot, value);
+  const filled = {} as ActualState["filled"];
+  for (const name of FILLED_MAPS) {
+    const entries = new Map(actual.filled[name]);
+    for (const key of changes.maps[name].remove) entries.delete(key.toString("hex"));
+    for (const entry of changes.maps[name].write) entries.set(entry.key.toString("hex"), entry);
+    filled[name] = entries;
+  }
+  return { endpoints, filled, nextGeneration: changes.nextGeneration ?? actual.nextGeneration };
+}
+
+function stateAfter(...plans: Plan[]): ActualState {
+  let state = emptyActual();
+  for (const plan of plans) state = applied(state, diff(state, plan));
+  return state;
+}
+
+function isEmpty(changes: Changes): boolean {
+  return (
+    changes.gone.length === 0 &&
+    changes.write.length === 0 &&
+    changes.nextGeneration === undefined &&
+    FILLED_MAPS.every((name) => changes.maps[name].remove.length + changes.maps[name].write.length === 0)
+  );
+}
+
+const [one, two, three] = [endpoint(1), endpoint(2), endpoint(3)] as const;
+
+describe("a first plan", () => {
+  it("fills every map", () => {
+    const state = stateAfter(
+      planOf([one, two], { ports: [port(one, 8080), port(two, 53, { proto: "udp", address: 1 })] }),
+    );
+    expect([...state.endpoints.keys()]).toEqual([0, 1]);
+    expect(state.endpoints.get(0)).toMatchObject({
+      generation: 1,
+      ifindex: 101,
+      bridgeIfindex: 3,
+      address: parseIpv4("172.17.0.1"),
+      flags: 3,
+      mtu: 1500,
+      idHash: endpointIdHash(one.endpointId),
+    });
+    expect(state.nextGeneration).toBe(3);
+    expect(decoded(state.filled)).toEqual({
+      endpoint_devices: [
+        [101, { slot: 0, generation: 1 }],
+        [102, { slot: 1, generation: 2 }],
+      ],
+      endpoint_addresses: [
+        [{ address: one.address }, { slot: 0, generation: 1 }],
+        [{ address: two.address }, { slot: 1, generation: 2 }],
+      ],
+      fdb: [
+        [
+          { bridgeIfindex: 3, mac: one.mac },
+          { slot: 0, generation: 1 },
+        ],
+        [
+          { bridgeIfindex: 3, mac: two.mac },
+          { slot: 1, generation: 2 },
+        ],
+      ],
+      ports: [
+        [
+          { address: 0, port: 8080, proto: 6 },
+          { slot: 0, generation: 1, address: one.address, port: 80 },
+        ],
+        [
+          { address: 1, port: 53, proto: 17 },
+          { slot: 1, generation: 2, address: two.address, port: 80 },
+        ],
+      ],
+      host_addresses: [[parseIpv4("198.18.0.5"), 1]],
+      uplinks: [[2, expect.objectContaining({ mtu: 1500, addressCount: 1 })]],
+    });
+  });
+
+  it("tells endpoints apart by the start of their id", () => {
+    expect(endpointIdHash(`0123456789abcdef${"0".repeat(48)}`)).toBe(0x0123456789abcdefn);
+  });
+
+  it("keeps endpoints that don't bridge out of the forwarding table", () => {
+    const state = stateAfter(planOf([endpoint(1, { bridging: false, masquerade: false })]));
+    expect(state.filled.fdb.size).toBe(0);
+    expect(state.endpoints.get(0)?.flags).toBe(0);
+  });
+
+  it("writes as many of an uplink's addresses as there is room for", () => {
+    const addresses = Array.from({ length: 20 }, (_, i) => ({ address: i + 1, netmask: 0xffffffff }));
+    const state = stateAfter(planOf([], { uplinks: [{ ifindex: 7, name: "eth7", mtu: 9000, addresses }] }));
+    const [[, uplink]] = decoded(state.filled).uplinks as [
+      [number, { addressCount: number; addresses: unknown[] }],
+    ];
+    expect(uplink.addressCount).toBe(8);
+    expect(uplink.addresses).toEqual(addresses.slice(0, 8));
+  });
+});
+
+describe("the same plan again", () => {
+  it("changes nothing", () => {
+    const plan = planOf([one, two, three], { ports: [port(two, 8080)] });
+    expect(isEmpty(diff(stateAfter(plan), plan))).toBe(true);
+  });
+
+  it("changes nothing either when its endpoints come in another order", () => {
+    const state = stateAfter(planOf([one, two, three]));
+    expect(isEmpty(diff(state, planOf([three, one, two])))).toBe(true);
+  });
+});
+
+describe("identity", () => {
+  it("is kept over what may change of an endpoint", () => {
+    const state = stateAfter(planOf([one, two]));
+    const changes = diff(state, planOf([one, endpoint(2, { mtu: 1400, masquerade: false })]));
+    expect(changes.gone).toEqual([]);
+    expect(changes.write).toMatchObject([
+      { slot: 1, fresh: false, endpoint: { generation: 2, mtu: 1400, flags: 2 } },
+    ]);
+    expect(changes.nextGeneration).toBeUndefined();
+  });
+
+  it.each([
+    ["another endpoint id", { endpointId: "f".repeat(64) }],
+    ["another device", { ifindex: 999 }],
+    ["another address", { address: 0x0a000001 }],
+  ])("ends with %s", (_what, change) => {
+    const state = stateAfter(planOf([one, two]));
+    const changes = diff(state, planOf([one, endpoint(2, change)]));
+    expect(changes.gone.map((g) => g.slot)).toEqual([1]);
+    expect(changes.write).toMatchObject([{ fresh: true, endpoint: { generation: 3 } }]);
+  });
+
+  it("of the next owner of an address is never that of the last", () => {
+    let state = emptyActual();
+    const generations: number[] = [];
+    for (let i = 0; i < 50; i++) {
+      const heir = endpoint(1, { endpointId: i.toString(16).padStart(64, "e"), ifindex: 200 + i });
+      // The engine is seen between the two, or it is not.
+      if (i % 2 === 0) state = applied(state, diff(state, planOf([])));
+      state = applied(state, diff(state, planOf([heir], { ports: [port(heir, 80)] })));
+      generations.push([...state.endpoints.values()][0]?.generation ?? 0);
+      expect(state.endpoints.size).toBe(1);
+      expect(decoded(state.filled).ports).toEqual([
+        [expect.anything(), expect.objectContaining({ generation: i + 1 })],
+      ]);
+    }
+    expect(new Set(generations).size).toBe(50);
+  });
+
+  it("goes on counting from what is in the kernel when the counter was lost, and never gives 0", () => {
+    const state = stateAfter(planOf([one]));
+    state.nextGeneration = 0;
+    expect(diff(state, planOf([one, two])).write).toMatchObject([{ endpoint: { generation: 2 } }]);
+    const late = emptyActual();
+    late.nextGeneration = 0xffffffff;
+    const changes = diff(late, planOf([one, two]));
+    expect(changes.write.map((w) => w.endpoint.generation)).toEqual([0xffffffff, 1]);
+    expect(changes.nextGeneration).toBe(2);
+  });
+});
+
+describe("removal", () => {
+  it("takes an endpoint out of every map", () => {
+    const state = stateAfter(planOf([one, two], { ports: [port(one, 8080), port(two, 8081)] }));
+    const changes = diff(state, planOf([two], { ports: [port(two, 8081)] }));
+    expect(changes.gone.map((g) => g.slot)).toEqual([0]);
+    expect(changes.write).toEqual([]);
+    for (const name of ["endpoint_devices", "endpoint_addresses", "fdb", "ports"] as const) {
+      expect([name, changes.maps[name].remove.length, changes.maps[name].write.length]).toEqual([name, 1, 0]);
+    }
+    expect(isEmpty(diff(applied(state, changes), planOf([two], { ports: [port(two, 8081)] })))).toBe(true);
+  });
+
+  it("leaves nothing of an empty plan", () => {
+    const state = stateAfter(
+      planOf([one, two], { ports: [port(one, 8080)] }),
+      planOf([], { uplinks: [], hostAddresses: [] }),
+    );
+    expect(state.endpoints.size).toBe(0);
+    for (const name of FILLED_MAPS) expect(state.filled[name].size).toBe(0);
+  });
+
+  it("of foreign or broken entries", () => {
+    const state = stateAfter(planOf([one]));
+    const stray = { key: Buffer.from([9, 9, 9, 9]), value: Buffer.alloc(8) };
+    state.filled.endpoint_devices.set(stray.key.toString("hex"), stray);
+    const twin = state.endpoints.get(0);
+    if (twin) state.endpoints.set(5, { ...twin });
+    const changes = diff(state, planOf([one]));
+    expect(changes.maps.endpoint_devices.remove).toEqual([stray.key]);
+    expect(changes.gone.map((g) => g.slot)).toEqual([5]);
+  });
+});
+
+describe("slots", () => {
+  it("that become free in this pass are given last", () => {
+    const state = stateAfter(planOf([one, two]));
+    expect(diff(state, planOf([two, three])).write).toMatchObject([{ slot: 2 }]);
+  });
+
+  it("are all given before one is short, and then the rest stays out", () => {
+    const many = Array.from({ length: SLOTS + 3 }, (_, i) =>
+      endpoint(1, {
+        endpointId: i.toString(16).padStart(16, "0").padEnd(64, "0"),
+        ifindex: 1000 + i,
+        address: 0x0a000000 + i,
+      }),
+    );
+    const changes = diff(emptyActual(), planOf(many, { ports: [port(many[SLOTS + 1] ?? one, 80)] }));
+    expect(changes.write.length).toBe(SLOTS);
+    expect(new Set(changes.write.map((w) => w.slot)).size).toBe(SLOTS);
+    expect(changes.placement.homeless.length).toBe(3);
+    // A port whose endpoint found no place is the kernel's.
+    expect(changes.maps.ports.write).toEqual([]);
+  });
+});
+
+describe("endpoints that could not be looked at", () => {
+  const unsure = { unsure: [one.endpointId] };
+
+  it("stay as they are, with their ports and devices", () => {
+    const ports = [port(one, 8080), port(two, 8081)];
+    const state = stateAfter(planOf([one, two], { ports }));
+    const changes = diff(state, planOf([two], { ports: [port(two, 8081)], ...unsure }));
+    expect(isEmpty(changes)).toBe(true);
+    expect(changes.placement.kept.map((k) => k.endpoint.ifindex)).toEqual([101]);
+  });
+
+  it("go when another has their address or their device", () => {
+    const state = stateAfter(planOf([one], { ports: [port(one, 8080)] }));
+    for (const change of [{ address: one.address }, { ifindex: one.ifindex }]) {
+      const changes = diff(state, planOf([endpoint(2, change)], unsure));
+      expect(changes.gone.map((g) => g.slot)).toEqual([0]);
+      expect(changes.maps.ports.remove.length).toBe(1);
+    }
+  });
+
+  it("are nothing where the datapath has none of them", () => {
+    expect(isEmpty(diff(stateAfter(planOf([two])), planOf([two], unsure)))).toBe(true);
+  });
+});

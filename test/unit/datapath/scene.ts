@@ -1,0 +1,197 @@
+import type { ActualState, FilledMap, RawEntry } from "../../../src/datapath/actual.js";
+import { FILLED_MAPS } from "../../../src/datapath/actual.js";
+import { type KernelMap, type Maps, typedMaps } from "../../../src/datapath/maps.js";
+import { endpointCountersCodec, type MapName, mapDefinitions } from "../../../src/generated/index.js";
+import { parseIpv4, parseMac } from "../../../src/ipv4.js";
+import type { Plan, PlannedEndpoint, PlannedPort } from "../../../src/plan/types.js";
+
+/** An endpoint of a plan, told from others by its number. */
+export function endpoint(n: number, change: Partial<PlannedEndpoint> = {}): PlannedEndpoint {
+  return {
+    endpointId: n.toString(16).padStart(64, "0").split("").reverse().join(""),
+    containerId: n.toString(16).padStart(64, "c"),
+    container: `container${n}`,
+    networkId: "n".repeat(64),
+    network: "bridge",
+    ifindex: 100 + n,
+    device: `veth${n}`,
+    bridgeIfindex: 3,
+    bridge: "docker0",
+    address: (parseIpv4("172.17.0.0") ?? 0) + n,
+    snatAddress: 0,
+    masquerade: true,
+    bridging: true,
+    mtu: 1500,
+    mac: parseMac(`02:42:ac:11:00:${n.toString(16).padStart(2, "0")}`) ?? new Uint8Array(6),
+    bridgeMac: parseMac("02:42:00:00:00:01") ?? new Uint8Array(6),
+    gateway: true,
+    ...change,
+  };
+}
+
+export function port(e: PlannedEndpoint, number: number, change: Partial<PlannedPort> = {}): PlannedPort {
+  return {
+    proto: "tcp",
+    address: 0,
+    port: number,
+    endpointId: e.endpointId,
+    containerAddress: e.address,
+    containerPort: 80,
+    ...change,
+  };
+}
+
+export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {}): Plan {
+  return {
+    endpoints,
+    ports: [],
+    hostAddresses: [parseIpv4("198.18.0.5") ?? 0],
+    uplinks: [
+      {
+        ifindex: 2,
+        name: "eth0",
+        mtu: 1500,
+        addresses: [{ address: parseIpv4("198.18.0.5") ?? 0, netmask: 0xffffff00 }],
+      },
+    ],
+    unsure: [],
+    warnings: [],
+    ...change,
+  };
+}
+
+/** A map that fails as the kernel's does, and writes down what was done to it. */
+export class FakeMap implements KernelMap {
+  readonly entriesByKey = new Map<string, RawEntry>();
+
+  constructor(
+    readonly name: string,
+    readonly maxEntries: number,
+    readonly journal: string[],
+    readonly array?: { valueLength: number },
+  ) {}
+
+  get(key: Uint8Array): Buffer | undefined {
+    const found = this.entriesByKey.get(hex(key))?.value;
+    if (found !== undefined || this.array === undefined) return found;
+    return Buffer.alloc(this.array.valueLength);
+  }
+
+  set(key: Uint8Array, value: Uint8Array): void {
+    if (
+      this.array === undefined &&
+      !this.entriesByKey.has(hex(key)) &&
+      this.entriesByKey.size >= this.maxEntries
+    ) {
+      throw Object.assign(new Error(`update map ${this.name}: Argument list too long (E2BIG)`), {
+        code: "E2BIG",
+      });
+    }
+    const cleared = this.name === "endpoints" && value.every((byte) => byte === 0);
+    this.journal.push(`${cleared ? "clear" : "set"} ${this.name}`);
+    this.entriesByKey.set(hex(key), { key: Buffer.from(key), value: Buffer.from(value) });
+  }
+
+  delete(key: Uint8Array): boolean {
+    this.journal.push(`delete ${this.name}`);
+    return this.entriesByKey.delete(hex(key));
+  }
+
+  getBatch(cursor: Buffer | undefined, count: number) {
+    const start = cursor?.readUInt32LE(0) ?? 0;
+    const { length, piece } = this.#piece(start, start + count);
+    const next = Buffer.alloc(4);
+    next.writeUInt32LE(start + piece.length);
+    return {
+      keys: Buffer.concat(piece.map((e) => e.key)),
+      values: Buffer.concat(piece.map((e) => e.value)),
+      count: piece.length,
+      cursor: start + piece.length < length ? next : undefined,
+    };
+  }
+
+  setBatch(keys: Uint8Array, values: Uint8Array): number {
+    const count = this.#count(keys);
+    const keySize = keys.length / count;
+    const valueSize = values.length / count;
+    for (let i = 0; i < count; i++) {
+      this.set(
+        keys.subarray(i * keySize, (i + 1) * keySize),
+        values.subarray(i * valueSize, (i + 1) * valueSize),
+      );
+    }
+    return count;
+  }
+
+  deleteBatch(keys: Uint8Array): number {
+    const count = this.#count(keys);
+    const size = keys.length / count;
+    let deleted = 0;
+    for (let i = 0; i < count; i++) if (this.delete(keys.subarray(i * size, (i + 1) * size))) deleted++;
+    return deleted;
+  }
+
+  *entries(): Generator<RawEntry> {
+    yield* this.#piece(0, this.maxEntries).piece;
+  }
+
+  close(): void {}
+
+  #count(keys: Uint8Array): number {
+    return keys.length / mapDefinitions[this.name as MapName].key.size;
+  }
+
+  /** Entries from start to end; an array has all that it can have. */
+  #piece(start: number, end: number): { length: number; piece: RawEntry[] } {
+    if (this.array === undefined) {
+      const all = [...this.entriesByKey.values()];
+      return { length: all.length, piece: all.slice(start, end) };
+    }
+    const { valueLength } = this.array;
+    const empty = Buffer.alloc(valueLength);
+    const piece = Array.from({ length: Math.min(end, this.maxEntries) - start }, (_, i) => {
+      const key = Buffer.alloc(4);
+      key.writeUInt32LE(start + i);
+      return { key, value: this.entriesByKey.get(hex(key))?.value ?? empty };
+    });
+    return { length: this.maxEntries, piece };
+  }
+}
+
+export interface FakeMaps {
+  maps: Maps;
+  journal: string[];
+  fake: (name: MapName) => FakeMap;
+}
+
+/** Every map of the object, empty; `sizes` makes some smaller than they are. Two CPUs. */
+export function fakeMaps(sizes: Partial<Record<MapName, number>> = {}): FakeMaps {
+  const journal: string[] = [];
+  const fakes = new Map<MapName, FakeMap>();
+  const maps = typedMaps((name) => {
+    const definition = mapDefinitions[name];
+    const isArray = definition.type === "array" || definition.type === "percpu_array";
+    const valueLength = name === "endpoint_counters" ? 2 * endpointCountersCodec.size : definition.value.size;
+    const max = sizes[name] ?? definition.maxEntries;
+    const fake = new FakeMap(name, max, journal, isArray ? { valueLength } : undefined);
+    fakes.set(name, fake);
+    return fake;
+  });
+  return { maps, journal, fake: (name) => fakes.get(name) as FakeMap };
+}
+
+/** What the entries of the filled maps mean, for people to compare. */
+export function decoded(filled: ActualState["filled"]): Record<FilledMap, unknown[]> {
+  const result: Partial<Record<FilledMap, unknown[]>> = {};
+  for (const name of FILLED_MAPS) {
+    result[name] = [...filled[name].values()].map(({ key, value }) => [
+      mapDefinitions[name].key.decode(key),
+      mapDefinitions[name].value.decode(value),
+    ]);
+  }
+  return result as Record<FilledMap, unknown[]>;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("hex");
+}
