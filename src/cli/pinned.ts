@@ -1,6 +1,7 @@
-import { typedMaps } from "../datapath/maps.js";
+import { decodePerCpu } from "../codec.js";
+import { type Maps, typedMaps } from "../datapath/maps.js";
 import { Pins } from "../datapath/pins.js";
-import { EndpointFlags } from "../generated/index.js";
+import { Direction, EndpointFlags, TrafficPath } from "../generated/index.js";
 import { formatIpv4 } from "../ipv4.js";
 import { BpfMap, listLinks } from "../native/index.js";
 
@@ -11,11 +12,27 @@ export interface PinnedState {
   links: string[];
   programs: string[];
   maps: string[];
-  endpoints: { slot: number; address: string; device: string; masquerade: boolean; bridging: boolean }[];
+  endpoints: PinnedEndpoint[];
   ports: number;
   /** Entries of the flow table now. */
   flows: number;
   flowsMax: number;
+}
+
+export interface PinnedEndpoint {
+  slot: number;
+  address: string;
+  device: string;
+  masquerade: boolean;
+  bridging: boolean;
+  /** Packets since the endpoint came to be. */
+  receive: PathPackets;
+  transmit: PathPackets;
+}
+
+export interface PathPackets {
+  fast: number;
+  slow: number;
 }
 
 /**
@@ -47,6 +64,7 @@ export function readPinned(bpffs: string): PinnedState | undefined {
         device: devices.get(value.ifindex) ?? `gone (${value.ifindex})`,
         masquerade: (value.flags & EndpointFlags.MASQUERADE) !== 0,
         bridging: (value.flags & EndpointFlags.BRIDGING) !== 0,
+        ...packetsOf(maps, key),
       }));
     return {
       bpffs,
@@ -59,6 +77,20 @@ export function readPinned(bpffs: string): PinnedState | undefined {
   } finally {
     for (const map of opened) map.close();
   }
+}
+
+/** The counters of a slot, over all CPUs. */
+function packetsOf(maps: Maps, slot: number): { receive: PathPackets; transmit: PathPackets } {
+  const { kernel, key, value } = maps.endpoint_counters;
+  const bytes = kernel.get(key.encode(slot));
+  const cpus = bytes === undefined ? [] : decodePerCpu(value, bytes);
+  const sum = (direction: number, path: number) =>
+    cpus.reduce((total, cpu) => total + Number(cpu.path[direction]?.[path]?.packets ?? 0n), 0);
+  const both = (direction: number) => ({
+    fast: sum(direction, TrafficPath.FAST),
+    slow: sum(direction, TrafficPath.SLOW),
+  });
+  return { receive: both(Direction.RECEIVE), transmit: both(Direction.TRANSMIT) };
 }
 
 function count(entries: Iterable<unknown>): number {

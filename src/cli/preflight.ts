@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { UserError } from "../errors.js";
@@ -9,6 +9,8 @@ export interface Host {
   platform: string;
   /** Effective user id. */
   uid: number;
+  /** Effective capabilities (CapEff of /proc/self/status), a bit each. */
+  capabilities: bigint;
   /** os.release(): "6.1.0-18-amd64" */
   kernel: string;
   exists(path: string): boolean;
@@ -24,6 +26,7 @@ export function thisHost(): Host {
   return {
     platform: process.platform,
     uid: process.geteuid?.() ?? -1,
+    capabilities: effectiveCapabilities(),
     kernel: release(),
     exists: existsSync,
     packageRoot,
@@ -42,11 +45,35 @@ export function preflight(host: Host, command: string): void {
   requireBuilt(host);
 }
 
+/** linux/capability.h. CAP_SYS_ADMIN holds what CAP_PERFMON and CAP_BPF were taken out of. */
+const CAPABILITIES = { NET_ADMIN: 12n, PERFMON: 38n, BPF: 39n } as const;
+const CAP_SYS_ADMIN = 21n;
+
+/** Root, and a root that may do what root may: a container's usually may not. */
 export function requireRoot(host: Host, command: string): void {
   if (host.uid !== 0) {
-    throw new UserError(`fairway ${command} needs root to load eBPF programs`, {
+    throw new UserError(`fairway ${command} needs root to deal with eBPF`, {
       remedy: `run it with sudo: sudo fairway ${command}`,
     });
+  }
+  const has = (bit: bigint) => (host.capabilities & (1n << bit)) !== 0n;
+  const missing = Object.entries(CAPABILITIES)
+    .filter(([name, bit]) => !has(bit) && (name === "NET_ADMIN" || !has(CAP_SYS_ADMIN)))
+    .map(([name]) => name);
+  if (missing.length > 0) {
+    throw new UserError(`fairway ${command} lacks the capabilities ${missing.join(", ")}`, {
+      remedy: `in a container, add --cap-add ${missing.join(" --cap-add ")} or --privileged`,
+    });
+  }
+}
+
+function effectiveCapabilities(): bigint {
+  try {
+    const hex = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1];
+    return hex === undefined ? 0n : BigInt(`0x${hex}`);
+  } catch {
+    // No /proc, no Linux; the platform is checked before.
+    return 0n;
   }
 }
 

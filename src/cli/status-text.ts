@@ -1,7 +1,7 @@
 import { stripControls } from "../log/printable.js";
-import type { PinnedState } from "./pinned.js";
+import type { PathPackets, PinnedState } from "./pinned.js";
 import type { DaemonReport, ToldEndpoint } from "./running.js";
-import { duration, number, percent, table } from "./table.js";
+import { type Cell, duration, number, percent, table } from "./table.js";
 
 /** How many reasons the table for people shows; all of them are in -o json and at /metrics. */
 const REASONS_SHOWN = 8;
@@ -41,27 +41,30 @@ function facts({ status, endpoints }: DaemonReport, now: number): string {
   return table(undefined, rows) + warnings;
 }
 
+const PATH_HEADS = ["TO: FAST", "TO: SLOW", "FROM: FAST", "FROM: SLOW", "FAST"];
+
+/** Packets to and from a container by path, and the part of them that was fast. */
+function pathCells(to: PathPackets, from: PathPackets): Cell[] {
+  const fast = to.fast + from.fast;
+  return [to.fast, to.slow, from.fast, from.slow, percent(fast, fast + to.slow + from.slow)];
+}
+
 function endpointsText(endpoints: readonly ToldEndpoint[], color: boolean): string {
   if (endpoints.length === 0) return "";
   const sorted = [...endpoints].sort(
     (a, b) => a.network.localeCompare(b.network) || a.container.localeCompare(b.container),
   );
   return table(
-    ["NETWORK", "CONTAINER", "ADDRESS", "TO: FAST", "TO: SLOW", "FROM: FAST", "FROM: SLOW", "FAST"],
-    sorted.map(({ network, container, address, receive, transmit }) => {
-      const fast = receive.fast.packets + transmit.fast.packets;
-      const all = fast + receive.slow.packets + transmit.slow.packets;
-      return [
-        network,
-        container,
-        address,
-        receive.fast.packets,
-        receive.slow.packets,
-        transmit.fast.packets,
-        transmit.slow.packets,
-        percent(fast, all),
-      ];
-    }),
+    ["NETWORK", "CONTAINER", "ADDRESS", ...PATH_HEADS],
+    sorted.map(({ network, container, address, receive, transmit }) => [
+      network,
+      container,
+      address,
+      ...pathCells(
+        { fast: receive.fast.packets, slow: receive.slow.packets },
+        { fast: transmit.fast.packets, slow: transmit.slow.packets },
+      ),
+    ]),
     color,
   );
 }
@@ -110,12 +113,11 @@ export function pinnedText(pinned: PinnedState, color: boolean): string {
     pinned.endpoints.length === 0
       ? ""
       : `\n${table(
-          ["ADDRESS", "DEVICE", "MASQUERADE", "BRIDGING"],
-          pinned.endpoints.map(({ address, device, masquerade, bridging }) => [
+          ["ADDRESS", "DEVICE", ...PATH_HEADS],
+          pinned.endpoints.map(({ address, device, receive, transmit }) => [
             address,
             device,
-            masquerade ? "yes" : "no",
-            bridging ? "yes" : "no",
+            ...pathCells(receive, transmit),
           ]),
           color,
         )}`;

@@ -70,8 +70,9 @@ export function bytes(value: number | bigint): string {
 /** A part of a whole: "99.9 %"; "-" where there is nothing. Never rounded up to 100 %. */
 export function percent(part: number, whole: number): string {
   if (whole === 0) return "-";
-  const share = (part / whole) * 100;
-  return `${(part < whole ? Math.floor(share * 100) / 100 : 100).toFixed(share < 99.9 ? 1 : 2)} %`;
+  if (part === whole) return "100 %";
+  const share = Math.floor((part / whole) * 10_000) / 100;
+  return `${share.toFixed(share < 99.9 ? 1 : 2)} %`;
 }
 
 /** A span of time: "3 s", "12 min", "5 h", "2 d". */

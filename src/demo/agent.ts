@@ -1,18 +1,33 @@
 /*
- * What runs in the client's namespace, as a process of its own:
- *   agent.js serve ADDRESS PORT                            a web server outside, for the masqueraded fetches
- *   agent.js load ADDRESS PORT MODE SECONDS CONNECTIONS    a bounded load; prints one LoadResult as JSON
+ * What the demo runs in its namespaces and containers, each as a process of its own. Needs nothing but Node: a copy of
+ * this file alone is in the containers.
+ *   agent serve ADDRESS PORT                            a web server
+ *   agent visit URL...                                  fetches each of them twice a second
+ *   agent load ADDRESS PORT MODE SECONDS CONNECTIONS    a bounded load; prints one LoadResult as JSON
  */
-import { createServer } from "node:http";
+import { createServer, get } from "node:http";
 import { connect } from "node:net";
 import type { LoadMode, LoadResult } from "./load.js";
 
-const [task, address = "", port = "", mode = "", seconds = "", connections = ""] = process.argv.slice(2);
+const [task, ...args] = process.argv.slice(2);
+const [address = "", port = "", mode = "", seconds = "", connections = ""] = args;
 if (task === "serve") serve();
+else if (task === "visit") visit(args);
 else process.stdout.write(JSON.stringify(await load(mode as LoadMode, Number(seconds), Number(connections))));
 
 function serve(): void {
-  createServer((_request, response) => response.end("outside\n")).listen(Number(port), address);
+  const page = `<p>${"served by the fairway demo ".repeat(20)}</p>\n`;
+  createServer((_request, response) => response.end(page)).listen(Number(port), address);
+}
+
+function visit(urls: readonly string[]): void {
+  setInterval(() => {
+    for (const url of urls) {
+      const request = get(url, { agent: false, timeout: 2000 }, (response) => response.resume());
+      request.on("timeout", () => request.destroy());
+      request.on("error", () => undefined);
+    }
+  }, 500);
 }
 
 async function load(loadMode: LoadMode, limit: number, count: number): Promise<LoadResult> {

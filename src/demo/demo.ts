@@ -14,6 +14,7 @@ import { CLIENT_ADDRESS, makeNetwork } from "./network.js";
 import { Background, inside } from "./process.js";
 import { type Report, reportOf, type Subject } from "./report.js";
 
+const IMAGE = "fairway-demo";
 const NETWORK = "demo";
 const PUBLISHED_PORT = 8080;
 const OUTSIDE_PORT = 8081;
@@ -58,12 +59,12 @@ async function play(names: Names, disposers: Disposers, options: DemoOptions): P
 
   next("making two network namespaces, the host's and the client's");
   await makeNetwork(names, disposers);
-  next("packing an image from this host's programs");
+  next("making an image of this host's programs");
   const image = await makeImage(names.directory);
   next("starting an engine in the host's namespace");
   const engine = await startEngine(names, disposers, signal);
   next(`importing the image into Docker ${engine.version}`);
-  await engine.api.importImage("fairway-demo", image.tar());
+  await engine.api.importImage(IMAGE, image.tar());
   next(`starting two containers, ${image.server} published on port ${PUBLISHED_PORT}`);
   startOutside(names, disposers);
   await startContainers(engine, image);
@@ -93,22 +94,20 @@ function startOutside(names: Names, disposers: Disposers): void {
 async function startContainers({ api }: Engine, image: Image): Promise<void> {
   await api.createNetwork(NETWORK);
   const cpu = pinning()?.server;
-  const host = { NetworkMode: NETWORK, ...(cpu === undefined ? {} : { CpusetCpus: String(cpu) }) };
+  const host = {
+    NetworkMode: NETWORK,
+    Binds: image.binds,
+    ...(cpu === undefined ? {} : { CpusetCpus: String(cpu) }),
+  };
   const web = await api.runContainer("web", NETWORK, {
-    Image: "fairway-demo",
-    Cmd: image.command,
+    Image: IMAGE,
+    Cmd: image.serve,
     ExposedPorts: { "80/tcp": {} },
-    StopTimeout: 1,
     HostConfig: { ...host, PortBindings: { "80/tcp": [{ HostPort: String(PUBLISHED_PORT) }] } },
   });
-  const visit = ["http://$WEB/", `http://${CLIENT_ADDRESS}:${OUTSIDE_PORT}/`].map(
-    (url) => `wget -q -O /dev/null ${url}`,
-  );
   await api.runContainer("visitor", NETWORK, {
-    Image: "fairway-demo",
-    Cmd: ["sh", "-c", `while :; do ${visit.join("; ")}; sleep 0.5; done`],
-    Env: [`WEB=${web}`, "PATH=/bin"],
-    StopTimeout: 1,
+    Image: IMAGE,
+    Cmd: image.visit([`http://${web}/`, `http://${CLIENT_ADDRESS}:${OUTSIDE_PORT}/`]),
     HostConfig: host,
   });
 }

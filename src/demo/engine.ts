@@ -72,7 +72,6 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
       pidfile: at("dockerd.pid"),
       hosts: [`unix://${at("docker.sock")}`],
       containerd: at("containerd.sock"),
-      "storage-driver": "vfs",
       features: { "containerd-snapshotter": false },
       "exec-opts": ["native.cgroupdriver=cgroupfs"],
       "shutdown-timeout": 5,

@@ -1,12 +1,9 @@
 import { spawn } from "node:child_process";
-import { copyFile, mkdir, symlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Readable } from "node:stream";
-import { UserError } from "../errors.js";
+import { agentPath } from "./load.js";
 import { childEnvironment, output, which } from "./process.js";
-
-/** The applets that the containers need. */
-const applets = ["sh", "sleep", "wget", "httpd", "cat", "ls", "ps", "ip"];
 
 const nginxConfig = `
 user root;
@@ -23,24 +20,27 @@ http {
 }
 `;
 
+/** Where an image has Node; a bind mount, for it is too big to copy for every container. */
+const NODE = "/bin/node";
+
 export interface Image {
-  /** "nginx" or "busybox httpd" */
+  /** "nginx" or "Node's web server" */
   server: string;
-  /** The web server's command. */
-  command: string[];
+  /** The command of the web server, which listens on port 80. */
+  serve: string[];
+  /** The command that fetches these again and again. */
+  visit(urls: readonly string[]): string[];
+  /** What its containers have to mount, as `docker run -v`. */
+  binds: string[];
   /** The root file system as a tar stream. */
   tar(): Readable;
 }
 
 /**
- * A root file system of the host's own busybox, with its nginx where there is one: an image without a registry.
- * @throws UserError when the host has no busybox
+ * An image without a registry: a root file system with the libraries of the Node that runs this, and the host's nginx
+ * where there is one.
  */
 export async function makeImage(directory: string): Promise<Image> {
-  const busybox = which("busybox");
-  if (busybox === undefined) {
-    throw new UserError("busybox is not installed", { remedy: "apt-get install busybox-static" });
-  }
   const root = join(directory, "rootfs");
   for (const path of [
     "bin",
@@ -56,8 +56,8 @@ export async function makeImage(directory: string): Promise<Image> {
   ]) {
     await mkdir(join(root, path), { recursive: true });
   }
-  await copyProgram(busybox, root, "/bin/busybox");
-  for (const applet of applets) await symlink("busybox", join(root, "bin", applet));
+  await copyLibraries(process.execPath, root);
+  await copyFile(agentPath, join(root, "agent.mjs"));
   await writeFile(join(root, "etc/passwd"), "root:x:0:0:root:/:/bin/sh\n");
   await writeFile(join(root, "etc/group"), "root:x:0:\n");
   await writeFile(
@@ -67,37 +67,37 @@ export async function makeImage(directory: string): Promise<Image> {
 
   const nginx = which("nginx");
   if (nginx !== undefined) {
-    await copyProgram(nginx, root, "/bin/nginx");
+    await copyFile(nginx, join(root, "bin/nginx"));
+    await copyLibraries(nginx, root);
     await writeFile(join(root, "etc/nginx.conf"), nginxConfig);
   }
+  const agent = [NODE, "/agent.mjs"];
   return {
-    server: nginx === undefined ? "busybox httpd" : "nginx",
-    command:
-      nginx === undefined
-        ? ["httpd", "-f", "-p", "80", "-h", "/srv"]
-        : ["/bin/nginx", "-c", "/etc/nginx.conf"],
-    tar: () => {
-      const child = spawn("tar", ["-C", root, "-c", "."], {
-        env: childEnvironment(),
-        stdio: ["ignore", "pipe", "ignore"],
-      });
-      child.on("error", (error) => child.stdout.destroy(error));
-      return child.stdout;
-    },
+    server: nginx === undefined ? "Node's web server" : "nginx",
+    serve:
+      nginx === undefined ? [...agent, "serve", "0.0.0.0", "80"] : ["/bin/nginx", "-c", "/etc/nginx.conf"],
+    visit: (urls) => [...agent, "visit", ...urls],
+    binds: [`${process.execPath}:${NODE}:ro`],
+    tar: () => pack(root),
   };
 }
 
-/** Copies a program and the libraries that ldd names, each to where the loader looks for it. */
-async function copyProgram(path: string, root: string, target: string): Promise<void> {
-  await copy(path, join(root, target));
-  const { stdout } = await output(["ldd", path]);
+/** Copies the libraries that ldd names, each to where the loader looks for it. */
+async function copyLibraries(program: string, root: string): Promise<void> {
+  const { stdout } = await output(["ldd", program]);
   for (const match of stdout.matchAll(/(?:=>\s*|^\s+)(\/\S+)\s+\(0x/gm)) {
     const library = match[1];
-    if (library !== undefined) await copy(library, join(root, library));
+    if (library === undefined) continue;
+    await mkdir(dirname(join(root, library)), { recursive: true });
+    await copyFile(library, join(root, library));
   }
 }
 
-async function copy(from: string, to: string): Promise<void> {
-  await mkdir(dirname(to), { recursive: true });
-  await copyFile(from, to);
+function pack(root: string): Readable {
+  const tar = spawn("tar", ["-C", root, "-c", "."], {
+    env: childEnvironment(),
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  tar.on("error", (error) => tar.stdout.destroy(error));
+  return tar.stdout;
 }

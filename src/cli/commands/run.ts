@@ -59,6 +59,7 @@ async function run(config: Config, context: Context): Promise<void> {
   });
 
   let server: MetricsServer | undefined;
+  let attached = false;
   try {
     if (config.metrics !== undefined) {
       server = await serveMetrics({
@@ -67,27 +68,30 @@ async function run(config: Config, context: Context): Promise<void> {
         contentType: metrics.contentType,
         notReady: () => (daemon.status().state === "ready" ? undefined : daemon.status().state),
       });
-      log.info(`metrics at http://${formatMetricsAddress(server.address)}/metrics`);
     }
-    await until(daemon, config.once, ending, context);
+    if (await startedOrEnding(daemon, ending)) {
+      if (server !== undefined) log.info(`metrics at http://${formatMetricsAddress(server.address)}/metrics`);
+      context.say("ready");
+      if (!config.once) await ending.signalled;
+    }
+    attached = daemon.reader !== undefined;
   } finally {
-    await daemon.stop();
     await server?.close();
+    await daemon.stop();
     ending.release();
   }
+  context.say(
+    attached
+      ? "datapath left in place; `fairway cleanup` removes it"
+      : "stopped before anything was attached",
+  );
 }
 
-/** Starts the daemon and waits for the end: a signal, or with --once the first reconcile. */
-async function until(daemon: Daemon, once: boolean, ending: Ending, context: Context): Promise<void> {
+/** Starts the daemon. @returns false when a signal came before it was ready */
+async function startedOrEnding(daemon: Daemon, ending: Ending): Promise<boolean> {
   const started = daemon.start().then(() => true);
   const ready = await Promise.race([started, ending.signalled.then(() => false)]);
-  if (ready) {
-    context.say("ready");
-    if (!once) await ending.signalled;
-  } else {
-    // Whatever the start still meets: we are leaving.
-    started.catch(() => undefined);
-  }
-  await daemon.stop();
-  context.say("datapath left in place; `fairway cleanup` removes it");
+  // Whatever a start that nobody waits for still meets: we are leaving.
+  if (!ready) started.catch(() => undefined);
+  return ready;
 }

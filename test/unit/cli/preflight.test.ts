@@ -5,6 +5,7 @@ import { UserError } from "../../../src/errors.js";
 const good: Host = {
   platform: "linux",
   uid: 0,
+  capabilities: 0x1ffffffffffn,
   kernel: "6.1.0-18-amd64",
   exists: () => true,
   packageRoot: "/opt/fairway",
@@ -42,6 +43,14 @@ describe("preflight", () => {
     const refused = () => preflight({ ...good, ...change }, "run");
     expect(refused).toThrow(UserError);
     expect(refused).toThrow(message);
+  });
+
+  it("takes CAP_SYS_ADMIN for the two that it was split into", () => {
+    const capabilities = (1n << 21n) | (1n << 12n);
+    expect(() => preflight({ ...good, capabilities }, "run")).not.toThrow();
+    expect(() => preflight({ ...good, capabilities: 1n << 21n }, "run")).toThrow(
+      /lacks the capabilities NET_ADMIN:/,
+    );
   });
 
   it("looks for the addon where FAIRWAY_NATIVE says", () => {

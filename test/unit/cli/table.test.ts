@@ -32,7 +32,7 @@ describe("table", () => {
 describe("figures", () => {
   it("percent never rounds up to all", () => {
     expect(percent(1, 0)).toBe("-");
-    expect(percent(5, 5)).toBe("100.00 %");
+    expect(percent(5, 5)).toBe("100 %");
     expect(percent(99_999, 100_000)).toBe("99.99 %");
     expect(percent(999_999_999, 1_000_000_000)).toBe("99.99 %");
     expect(percent(1, 3)).toBe("33.3 %");
