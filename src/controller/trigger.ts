@@ -5,6 +5,7 @@
 export class Trigger {
   #reasons = new Set<string>();
   #firstAt = 0;
+  #urgent = false;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
   #closed = false;
@@ -21,22 +22,26 @@ export class Trigger {
     if (this.#closed) return;
     if (this.#reasons.size === 0) this.#firstAt = performance.now();
     this.#reasons.add(reason);
-    if (this.#running !== undefined) return;
-    const left = this.#firstAt + this.mostMs - performance.now();
-    this.#schedule(urgent ? 0 : Math.max(0, Math.min(this.quietMs, left)));
+    this.#urgent ||= urgent;
+    if (this.#running === undefined) this.#arm();
   }
 
-  #schedule(ms: number): void {
+  #arm(): void {
+    const left = this.#firstAt + this.mostMs - performance.now();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#start(), ms);
+    this.#timer = setTimeout(
+      () => this.#start(),
+      this.#urgent ? 0 : Math.max(0, Math.min(this.quietMs, left)),
+    );
   }
 
   #start(): void {
     const reasons = [...this.#reasons];
     this.#reasons = new Set();
+    this.#urgent = false;
     this.#running = this.run(reasons).finally(() => {
       this.#running = undefined;
-      if (this.#reasons.size > 0 && !this.#closed) this.#schedule(0);
+      if (this.#reasons.size > 0 && !this.#closed) this.#arm();
     });
   }
 
