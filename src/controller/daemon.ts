@@ -253,7 +253,7 @@ export class Daemon implements MetricsSource {
     const planned = plan(engine, host, { uplinks: this.config.uplinks });
     const decided = performance.now();
     result.hostMs = decided - looked;
-    const applied = this.#datapath?.apply(planned);
+    const applied = await this.#datapath?.apply(planned);
     result.applyMs = performance.now() - decided;
     result.added = applied?.added ?? 0;
     result.removed = applied?.removed ?? 0;

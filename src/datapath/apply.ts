@@ -39,10 +39,12 @@ export class Applier {
   }
 
   /**
-   * Makes the kernel's state that of the plan. A map that is full leaves out what does not fit, counted and logged.
+   * Makes the kernel's state that of the plan. A map that is full leaves out what does not fit, counted and logged. The
+   * maps are written in one go; attaching lets others run in between, since the kernel takes some 10 ms for each.
+   * Not to be called again before it is over.
    * @throws NativeError for any other failure of the kernel; the next pass starts from what is there then
    */
-  apply(plan: Plan): ApplyResult {
+  async apply(plan: Plan): Promise<ApplyResult> {
     const changes = diff(readActual(this.maps, this.#slotsInUse), plan);
     const last = Math.max(-1, ...[...changes.placement.kept, ...changes.placement.placed].map((p) => p.slot));
     this.#slotsInUse = Math.max(this.#slotsInUse, last + 1);
@@ -50,8 +52,8 @@ export class Applier {
     let removed = this.#remove(changes);
     removed += this.#detach(wanted);
     let added = this.#add(changes);
-    added += this.#attach(wanted);
     this.#slotsInUse = last + 1;
+    added += await this.#attach(wanted);
     return { added, removed, placed: changes.placement.placed, changes };
   }
 
@@ -192,18 +194,23 @@ export class Applier {
     return surplus.length;
   }
 
-  #attach(wanted: Attachment[]): number {
+  async #attach(wanted: Attachment[]): Promise<number> {
     const present = new Set(this.attachments.list().map(attachmentKey));
+    const missing = wanted.filter((a) => !present.has(attachmentKey(a)));
     let attached = 0;
-    for (const attachment of wanted) {
-      if (present.has(attachmentKey(attachment))) continue;
+    let failure: unknown;
+    for (const attachment of missing) {
       try {
         // False: the device went away meanwhile; its event brings the next pass.
         if (this.attachments.attach(attachment)) attached++;
       } catch (error) {
         this.log.error({ ...attachment, error: errorMessage(error) }, "program could not be attached");
+        failure ??= error;
       }
+      await new Promise((resolve) => setImmediate(resolve));
     }
+    // The others are attached all the same; the pass has failed and is tried again.
+    if (failure !== undefined) throw failure;
     return attached;
   }
 }

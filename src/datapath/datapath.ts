@@ -96,8 +96,8 @@ export class Datapath {
   }
 
   /** Makes the kernel's state that of the plan; see Applier.apply(). */
-  apply(plan: Plan): ApplyResult {
-    const result = this.#applier.apply(plan);
+  async apply(plan: Plan): Promise<ApplyResult> {
+    const result = await this.#applier.apply(plan);
     this.#placed = result.placed;
     this.#plan = plan;
     return result;

@@ -36,7 +36,9 @@ export function handOverFlows(path: string, log: Logger): number {
     let changed = 0;
     let updates: ConntrackTcpUpdate[] = [];
     const flush = () => {
-      changed += updateConntrackTcp(updates);
+      updateConntrackTcp(updates);
+      // The state only where the tracker has seen nothing, the windows everywhere.
+      changed += updateConntrackTcp(updates.map(({ original }) => ({ original, liberal: true })));
       updates = [];
     };
     for (const entry of flows.entries(BATCH)) {

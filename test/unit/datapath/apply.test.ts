@@ -53,9 +53,9 @@ beforeEach(() => {
 });
 
 describe("Applier", () => {
-  it("writes a plan and attaches the programs, each at its devices", () => {
+  it("writes a plan and attaches the programs, each at its devices", async () => {
     const { applier, attachments, maps } = scene();
-    const result = applier.apply(planOf([one, two], { ports: [port(one, 8080)] }));
+    const result = await applier.apply(planOf([one, two], { ports: [port(one, 8080)] }));
     expect([...attachments.attached.keys()].sort()).toEqual([
       "endpoint_egress-101",
       "endpoint_egress-102",
@@ -69,18 +69,18 @@ describe("Applier", () => {
     expect(result).toMatchObject({ added: 2 + 6 + 3 + 5, removed: 0 });
   });
 
-  it("does nothing the second time", () => {
+  it("does nothing the second time", async () => {
     const { applier, journal } = scene();
     const plan = planOf([one, two], { ports: [port(one, 8080)] });
-    applier.apply(plan);
+    await applier.apply(plan);
     journal.length = 0;
-    expect(applier.apply(plan)).toMatchObject({ added: 0, removed: 0 });
+    expect(await applier.apply(plan)).toMatchObject({ added: 0, removed: 0 });
     expect(journal).toEqual([]);
   });
 
-  it("removes before it adds: the slot first, then what points to it, then the connections", () => {
+  it("removes before it adds: the slot first, then what points to it, then the connections", async () => {
     const { applier, journal } = scene();
-    applier.apply(planOf([one], { ports: [port(one, 8080)] }));
+    await applier.apply(planOf([one], { ports: [port(one, 8080)] }));
     journal.length = 0;
     vi.mocked(deleteConnectionsOf).mockImplementation((addresses) => {
       journal.push(`forget ${[...addresses].join()}`);
@@ -88,7 +88,7 @@ describe("Applier", () => {
     });
     // The address goes to another container at once.
     const heir = endpoint(2, { address: one.address });
-    applier.apply(planOf([heir], { ports: [port(heir, 8080)] }));
+    await applier.apply(planOf([heir], { ports: [port(heir, 8080)] }));
     const order = [
       "clear endpoints",
       "delete endpoint_devices",
@@ -106,14 +106,14 @@ describe("Applier", () => {
     expect(journal.filter((line) => order.includes(line))).toEqual(order);
   });
 
-  it("gives a newcomer counters at zero", () => {
+  it("gives a newcomer counters at zero", async () => {
     const { applier, fake, maps } = scene();
     const key = Buffer.alloc(4);
     fake("endpoint_counters").set(key, Buffer.alloc(2 * endpointCountersCodec.size, 7));
     for (const slot of [0, 1]) {
       maps.reasons.set({ slot, direction: 0, verdict: 1, reason: 5 }, { packets: 3n, bytes: 4n });
     }
-    applier.apply(planOf([one]));
+    await applier.apply(planOf([one]));
     expect(
       fake("endpoint_counters")
         .get(key)
@@ -122,11 +122,11 @@ describe("Applier", () => {
     expect([...maps.reasons.entries()].map((e) => e.key.slot)).toEqual([1]);
   });
 
-  it("leaves out what a full map has no room for, counts it, says so once, and goes on", () => {
+  it("leaves out what a full map has no room for, counts it, says so once, and goes on", async () => {
     const { applier, warnings, maps, fake } = scene({ ports: 2 });
     const plan = planOf([one], { ports: [80, 81, 82, 83].map((n) => port(one, n)) });
-    applier.apply(plan);
-    applier.apply(plan);
+    await applier.apply(plan);
+    await applier.apply(plan);
     expect(fake("ports").entriesByKey.size).toBe(2);
     expect(applier.failedWrites("ports")).toBe(4);
     expect(applier.failedWrites("fdb")).toBe(0);
@@ -134,31 +134,44 @@ describe("Applier", () => {
     // What comes after it in the same pass is written all the same.
     expect(maps.uplinks.get(2)).toBeDefined();
 
-    applier.apply(planOf([one], { ports: [port(one, 82)] }));
+    await applier.apply(planOf([one], { ports: [port(one, 82)] }));
     expect([...maps.ports.entries()].map((e) => e.key.port)).toEqual([82]);
   });
 
-  it("goes on when a device is gone before the program is at it", () => {
+  it("goes on when a device is gone before the program is at it", async () => {
     const { applier, attachments } = scene();
     attachments.missing.add(101);
-    expect(() => applier.apply(planOf([one, two]))).not.toThrow();
+    await applier.apply(planOf([one, two]));
     expect(attachments.attached.has("endpoint_ingress-102")).toBe(true);
     attachments.missing.clear();
-    applier.apply(planOf([one, two]));
+    await applier.apply(planOf([one, two]));
     expect(attachments.attached.has("endpoint_ingress-101")).toBe(true);
   });
 
-  it("detaches from uplinks that are none any more", () => {
+  it("fails when a program can't be attached, having attached the others", async () => {
+    const { applier, attachments } = scene();
+    const attach = attachments.attach.bind(attachments);
+    attachments.attach = (a) => {
+      if (a.ifindex === 101) throw new Error("attach tcx veth1: Operation not permitted (EPERM)");
+      return attach(a);
+    };
+    await expect(applier.apply(planOf([one, two]))).rejects.toThrow(/EPERM/);
+    expect(attachments.attached.has("endpoint_egress-102")).toBe(true);
+    attachments.attach = attach;
+    await expect(applier.apply(planOf([one, two]))).resolves.toMatchObject({ added: 2 });
+  });
+
+  it("detaches from uplinks that are none any more", async () => {
     const { applier, attachments, maps } = scene();
-    applier.apply(planOf([one]));
-    applier.apply(planOf([one], { uplinks: [] }));
+    await applier.apply(planOf([one]));
+    await applier.apply(planOf([one], { uplinks: [] }));
     expect([...attachments.attached.keys()].sort()).toEqual(["endpoint_egress-101", "endpoint_ingress-101"]);
     expect(maps.uplinks.get(2)).toBeUndefined();
   });
 
-  it("takes an endpoint out at once when its device goes", () => {
+  it("takes an endpoint out at once when its device goes", async () => {
     const { applier, maps } = scene();
-    applier.apply(planOf([one, two]));
+    await applier.apply(planOf([one, two]));
     expect(applier.forgetDevices(new Set([101, 555]))).toMatchObject([{ slot: 0 }]);
     expect(maps.endpoints.get(0)?.generation).toBe(0);
     expect(maps.endpoint_devices.get(101)).toBeUndefined();
@@ -168,17 +181,17 @@ describe("Applier", () => {
     expect([...applier.generations()]).toEqual([[1, 2]]);
 
     // The next pass tidies up what still names it, and gives its slot a new generation.
-    applier.apply(planOf([two]));
+    await applier.apply(planOf([two]));
     expect(maps.endpoint_addresses.get({ address: one.address })).toBeUndefined();
-    applier.apply(planOf([one, two]));
+    await applier.apply(planOf([one, two]));
     expect(maps.endpoints.get(0)?.generation).toBe(3);
   });
 
-  it("finds what an earlier daemon left beyond its own slots", () => {
+  it("finds what an earlier daemon left beyond its own slots", async () => {
     const first = scene();
-    first.applier.apply(planOf([one, two, endpoint(3)]));
+    await first.applier.apply(planOf([one, two, endpoint(3)]));
     const heir = new Applier(first.maps, first.attachments, { debug() {} } as unknown as Logger);
-    const result = heir.apply(planOf([endpoint(3)]));
+    const result = await heir.apply(planOf([endpoint(3)]));
     expect(result.changes.gone.map((g) => g.slot)).toEqual([0, 1]);
     expect(result.placed.map((p) => [p.slot, p.fresh])).toEqual([[2, false]]);
   });
