@@ -39,8 +39,8 @@ http {
     root /srv;
     location = /logged { access_log /run/access.log source; try_files /page =404; }
     location / { access_log off; }
-    # 40 MB/s: a 200 MB download takes five seconds, enough to do something in its middle.
-    location = /slow { access_log off; limit_rate 40m; try_files /large =404; }
+    # 200 MB at ?rate=40m (bytes per second): five seconds, enough to do something in the middle.
+    location = /slow { access_log off; limit_rate $arg_rate; try_files /large =404; }
     location = /stub_status { access_log off; stub_status; }
   }
 }
