@@ -58,11 +58,6 @@ export async function daemonStatus(stateDir: string): Promise<DaemonStatus | und
   return (await askDaemon(stateDir, "/status")) as DaemonStatus | undefined;
 }
 
-/** The endpoints with their counters; undefined when no daemon is running. */
-export async function daemonEndpoints(stateDir: string): Promise<ToldEndpoint[] | undefined> {
-  return (await askDaemon(stateDir, "/endpoints")) as ToldEndpoint[] | undefined;
-}
-
 /** All that the daemon tells; undefined when none is running. */
 export async function daemonReport(stateDir: string): Promise<DaemonReport | undefined> {
   const names = ["status", "endpoints", "ports", "reasons", "maps"] as const;

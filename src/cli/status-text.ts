@@ -49,7 +49,8 @@ function pathCells(to: PathPackets, from: PathPackets): Cell[] {
   return [to.fast, to.slow, from.fast, from.slow, percent(fast, fast + to.slow + from.slow)];
 }
 
-function endpointsText(endpoints: readonly ToldEndpoint[], color: boolean): string {
+/** The endpoints by network and name, with their packets by path; nothing where there are none. */
+export function endpointsText(endpoints: readonly ToldEndpoint[], color: boolean): string {
   if (endpoints.length === 0) return "";
   const sorted = [...endpoints].sort(
     (a, b) => a.network.localeCompare(b.network) || a.container.localeCompare(b.container),

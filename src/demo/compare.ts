@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ToldEndpoint } from "../cli/running.js";
+import type { DaemonReport, ToldEndpoint } from "../cli/running.js";
 import type { Fairway } from "./fairway.js";
 import type { Load, LoadMode, LoadResult } from "./load.js";
 
@@ -25,8 +25,8 @@ export class Comparison {
   variant: Variant = "docker";
   /** "switching", while neither is measured. */
   switching = false;
-  /** As last read; the counters begin anew whenever fairway is put on. */
-  endpoints: ToldEndpoint[] = [];
+  /** As last read; the counters begin anew whenever fairway is put on, and there are none while it is off. */
+  told: DaemonReport | undefined;
   /** Of the turns that are over. */
   readonly #before: Packets = { fast: 0, slow: 0 };
 
@@ -36,7 +36,7 @@ export class Comparison {
 
   /** Packets to and from the containers in all of fairway's turns. */
   get packets(): Packets {
-    const now = count(this.endpoints);
+    const now = count(this.told?.endpoints ?? []);
     return { fast: this.#before.fast + now.fast, slow: this.#before.slow + now.slow };
   }
 
@@ -47,10 +47,10 @@ export class Comparison {
 
   /** The counters are about to be removed. */
   turnOver(): void {
-    const { fast, slow } = count(this.endpoints);
+    const { fast, slow } = count(this.told?.endpoints ?? []);
     this.#before.fast += fast;
     this.#before.slow += slow;
-    this.endpoints = [];
+    this.told = undefined;
   }
 }
 
@@ -96,7 +96,13 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
     if (over()) break;
     comparison.switching = true;
     show(comparison);
-    await change(comparison, fairway, signal);
+    try {
+      await change(comparison, fairway, signal);
+    } catch (error) {
+      // Waiting for fairway was cut short: what is measured so far still holds.
+      if (signal.aborted) break;
+      throw error;
+    }
     comparison.switching = false;
   }
   return comparison;
@@ -114,7 +120,7 @@ async function measure(comparison: Comparison, { load, fairway, signal }: Compar
     if (signal.aborted) return;
     comparison.results[comparison.variant][mode].push(await load.measure(mode));
   }
-  if (comparison.variant === "fairway") comparison.endpoints = await fairway.endpoints();
+  if (comparison.variant === "fairway") comparison.told = await fairway.report();
 }
 
 async function change(comparison: Comparison, fairway: Fairway, signal: AbortSignal): Promise<void> {

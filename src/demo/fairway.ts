@@ -1,7 +1,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { daemonEndpoints, type ToldEndpoint } from "../cli/running.js";
+import { type DaemonReport, daemonReport } from "../cli/running.js";
 import type { Disposers } from "./disposers.js";
 import { unmountBelow } from "./leftovers.js";
 import type { Names } from "./names.js";
@@ -63,9 +63,9 @@ export class Fairway {
     await run(inside(this.names.host, [process.execPath, main, "cleanup", ...this.#where()]));
   }
 
-  /** The endpoints with their counters since the start. */
-  async endpoints(): Promise<ToldEndpoint[]> {
-    return (await daemonEndpoints(this.#stateDir)) ?? [];
+  /** Counters since the start, and the reasons why packets were not fast; undefined while no daemon answers. */
+  report(): Promise<DaemonReport | undefined> {
+    return daemonReport(this.#stateDir);
   }
 
   /** An empty configuration file, so that the host's own is not read. */

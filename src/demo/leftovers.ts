@@ -26,6 +26,7 @@ export function mountsBelow(
 
 /** Removes what demos that were killed have left: those whose process is gone. */
 export async function removeLeftovers(): Promise<void> {
+  killLeftProcesses();
   for (const name of listed("/var/run/netns")) {
     if (isLeft(name)) await output(["ip", "netns", "delete", name]);
   }
@@ -35,6 +36,51 @@ export async function removeLeftovers(): Promise<void> {
     await unmountBelow(directory);
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** An engine's shims outlive it, and containers their shims: all that descends from a process with our path in its command. */
+function killLeftProcesses(): void {
+  const processes = listed("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(look);
+  const doomed = new Set<number>();
+  for (const { pid, command } of processes) {
+    const name = /\/(fairway-demo-\d+)\//.exec(command)?.[1];
+    if (name !== undefined && isLeft(name)) doomed.add(pid);
+  }
+  for (let before = -1; doomed.size > before; ) {
+    before = doomed.size;
+    for (const { pid, parent } of processes) if (doomed.has(parent)) doomed.add(pid);
+  }
+  for (const pid of doomed) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch (error) {
+      if (errorCode(error) !== "ESRCH") throw error;
+    }
+  }
+}
+
+interface Process {
+  pid: number;
+  parent: number;
+  command: string;
+}
+
+function look(name: string): Process {
+  const read = (file: string) => {
+    try {
+      return readFileSync(`/proc/${name}/${file}`, "utf8");
+    } catch {
+      // Ended meanwhile.
+      return "";
+    }
+  };
+  return {
+    pid: Number(name),
+    parent: Number(/^PPid:\s*(\d+)/m.exec(read("status"))?.[1] ?? 0),
+    command: read("cmdline").replaceAll("\0", " "),
+  };
 }
 
 function listed(directory: string): string[] {

@@ -1,4 +1,5 @@
-import type { ToldEndpoint } from "../cli/running.js";
+import type { DaemonReport } from "../cli/running.js";
+import { endpointsText } from "../cli/status-text.js";
 import { number, percent, table } from "../cli/table.js";
 import type { Comparison } from "./compare.js";
 import { type Line, type Report, reportOf, type Subject } from "./report.js";
@@ -12,7 +13,7 @@ export function screen(subject: Subject, comparison: Comparison, color: boolean)
     `${subject.server} in a container of Docker ${subject.engine}, its published port asked by ${subject.tool} from outside ` +
       `(kernel ${subject.kernel})\n`,
     rates(report, color),
-    packets(report, comparison.endpoints, color),
+    packets(report, comparison.told, color),
     `${Math.round(report.seconds)} s, ${report.windows} windows, medians; failed requests: ${report.errors}. Now: ${now(comparison)}\n`,
   ].join("\n");
 }
@@ -46,25 +47,19 @@ function ms(value: number | undefined): string {
   return value === undefined ? "-" : `${value.toFixed(3)} ms`;
 }
 
-function packets(report: Report, endpoints: readonly ToldEndpoint[], color: boolean): string {
+function packets(report: Report, told: DaemonReport | undefined, color: boolean): string {
   const { fast, slow } = report.packets;
   if (fast + slow === 0) return "Packets: Docker's own rules forward them all so far.\n";
-  const rows = endpoints.map(({ container, network, receive, transmit }) => {
-    const fastOnes = receive.fast.packets + transmit.fast.packets;
-    const slowOnes = receive.slow.packets + transmit.slow.packets;
-    return [
-      container,
-      network,
-      receive.fast.packets,
-      receive.slow.packets,
-      transmit.fast.packets,
-      transmit.slow.packets,
-      percent(fastOnes, fastOnes + slowOnes),
-    ];
-  });
-  const perEndpoint =
-    rows.length === 0
-      ? ""
-      : `${table(["PACKETS", "NETWORK", "TO: FAST", "TO: SLOW", "FROM: FAST", "FROM: SLOW", "FAST"], rows, color)}\n`;
-  return `${perEndpoint}With fairway on: ${number(fast)} packets on the fast path, ${number(slow)} left to the kernel (${percent(fast, fast + slow)} fast).\n`;
+  const sum = `With fairway on: ${number(fast)} packets on the fast path, ${number(slow)} left to the kernel (${percent(fast, fast + slow)} fast).\n`;
+  return told === undefined ? sum : `${endpointsText(told.endpoints, color)}${reasons(told)}\n${sum}`;
+}
+
+/** "Left to the kernel: bridge_policy 30, anchor 16\n" */
+function reasons(told: DaemonReport): string {
+  const sums = new Map<string, number>();
+  for (const { reason, packets: count } of told.reasons) sums.set(reason, (sums.get(reason) ?? 0) + count);
+  const texts = [...sums]
+    .sort(([, a], [, b]) => b - a)
+    .map(([reason, count]) => `${reason} ${number(count)}`);
+  return texts.length === 0 ? "" : `Left to the kernel: ${texts.join(", ")}\n`;
 }

@@ -1,17 +1,24 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
-import { fairway } from "./child.js";
+import { fairway, start } from "./child.js";
 
 const directory = mkdtempSync(join(tmpdir(), "fwx-cli-"));
 const servers: Server[] = [];
 afterEach(async () => {
-  for (const server of servers.splice(0)) await new Promise((resolve) => server.close(resolve));
+  for (const server of servers.splice(0)) await close(server);
 });
 afterAll(() => rmSync(directory, { recursive: true }));
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
 
 /** A stand-in that answers with this to everything, on a free port or at a socket. */
 function answering(status: number, body: string, socket?: string): Promise<number> {
@@ -90,7 +97,6 @@ describe("fairway run", () => {
   });
 
   it("refuses to be the second one, naming the first", async () => {
-    const { mkdirSync } = await import("node:fs");
     mkdirSync(join(directory, "second"));
     await answering(
       200,
@@ -102,5 +108,60 @@ describe("fairway run", () => {
     expect(stderr).toContain(
       `fairway is already running (pid 4711, state directory ${join(directory, "second")})`,
     );
+  });
+
+  it("says that there is no engine, and has made nothing", async () => {
+    const socket = join(directory, "no-engine.sock");
+    const { code, stdout, stderr } = await fairway([
+      "run",
+      ...places("engineless"),
+      "--metrics",
+      "127.0.0.1:0",
+      "--docker-host",
+      `unix://${socket}`,
+    ]);
+    expect([code, stdout, stderr.trimEnd().split("\n").length]).toEqual([1, "", 1]);
+    expect(stderr).toMatch(new RegExp(`^fairway: .*unix://${socket}.*--docker-host`));
+    expect(existsSync(join(directory, "engineless", "bpf"))).toBe(false);
+    expect(existsSync(join(directory, "engineless", "fairway.sock"))).toBe(false);
+  });
+
+  it("refuses an uplink that is not there, and has made nothing", async () => {
+    const { code, stderr } = await fairway([
+      "run",
+      ...places("uplinkless"),
+      "--metrics",
+      "off",
+      "--uplink",
+      "fwx-none",
+    ]);
+    expect([code, stderr.trimEnd().split("\n").length]).toEqual([1, 1]);
+    expect(stderr).toMatch(/^fairway: no uplink "fwx-none" on this host/);
+    expect(existsSync(join(directory, "uplinkless"))).toBe(false);
+  });
+
+  it("ends in order when it is told to before it is ready", async () => {
+    // An engine that takes the connection and says nothing.
+    const socket = join(directory, "silent.sock");
+    const connected = new Promise<void>((resolve) => {
+      const server = createServer(() => resolve());
+      servers.push(server);
+      server.listen(socket);
+    });
+    const run = start([
+      "run",
+      ...places("silent"),
+      "--metrics",
+      "127.0.0.1:0",
+      "--docker-host",
+      `unix://${socket}`,
+    ]);
+    await connected;
+    run.child.kill("SIGTERM");
+    expect(await run.ended).toEqual({
+      code: 0,
+      stdout: "",
+      stderr: "stopped before anything was attached\n",
+    });
   });
 });
