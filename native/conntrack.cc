@@ -138,8 +138,13 @@ uint32_t changeTogether(NetlinkSocket &socket, const char *operation, std::vecto
         std::vector<int> states = statesOf(socket, updates);
         std::vector<Update> wanted;
         for (size_t index = 0; index < updates.size(); index++) {
-            if (updates[index].onlyFrom < 0 || updates[index].onlyFrom == states[index]) {
-                wanted.push_back(updates[index]);
+            Update update = updates[index];
+            if (update.onlyFrom >= 0 && update.onlyFrom != states[index]) {
+                update.state = -1;
+            }
+            // Liberal is for whatever state the connection is in.
+            if (states[index] >= 0 && (update.state >= 0 || update.liberal)) {
+                wanted.push_back(update);
             }
         }
         updates = std::move(wanted);

@@ -34,7 +34,7 @@ export interface ConntrackTcpUpdate {
   original: ConntrackTuple;
   /** TCP_CONNTRACK_* to set. */
   state?: number;
-  /** Change the entry only while it is in this state (read just before; not atomic with the change). */
+  /** Change the state only from this one (read just before; not atomic with the change). */
   onlyFrom?: number;
   /** Set IP_CT_TCP_FLAG_BE_LIBERAL both ways: segments out of the window are still part of the connection. */
   liberal: boolean;
@@ -50,7 +50,7 @@ export function deleteConntrack(original: ConntrackTuple): boolean {
   return addon().deleteConntrack(original);
 }
 
-/** Changes entries of TCP connections; those that are gone or not in `onlyFrom` are skipped. Returns how many changed. */
+/** Changes entries of TCP connections; those that are gone are skipped. Returns how many changed. */
 export function updateConntrackTcp(updates: ConntrackTcpUpdate[]): number {
   return addon().updateConntrackTcp(updates);
 }
