@@ -53,7 +53,7 @@ async function stillThere(kind: keyof Ids, ids: readonly number[]): Promise<numb
   return all.map(({ id }) => id).filter((id) => ids.includes(id));
 }
 
-/** What a download brings, in bytes; at 40 MB/s it takes five seconds. */
+/** What a download brings, in bytes; at 25 MB/s it takes eight seconds. */
 const size = 200_000_000;
 
 describe.each(enginesToTest())("the daemon comes and goes, engine %s", (kind) => {
@@ -73,7 +73,7 @@ describe.each(enginesToTest())("the daemon comes and goes, engine %s", (kind) =>
   async function duringDownloads(
     reader: Container,
     disturb: () => Promise<unknown>,
-    megabytesPerSecond = 40,
+    megabytesPerSecond = 25,
   ): Promise<void> {
     const published = `http://${addresses.host}:8080/slow?rate=${megabytesPerSecond}m`;
     const outside = `http://${addresses.internet}:8000/bytes/${size}?rate=${megabytesPerSecond}000000`;
@@ -144,7 +144,7 @@ describe.each(enginesToTest())("the daemon comes and goes, engine %s", (kind) =>
       await fairway.stop();
       await fairway.cleanup();
     });
-    expect(await readdir(lab.bpffs, { recursive: true })).toEqual([]);
+    expect(existsSync(join(lab.bpffs, "fairway"))).toBe(false);
     // The kernel frees them a moment after the last reference is gone.
     const left = () =>
       Promise.all((["prog", "map", "link"] as const).map((kind) => stillThere(kind, ours[kind])));
