@@ -1,14 +1,16 @@
 import type { Logger } from "pino";
 import { errorCode, errorMessage } from "../errors.js";
-import { type Endpoint, endpointCodec, type MapName } from "../generated/index.js";
+import { type Endpoint, endpointCodec, type MapName, mapDefinitions } from "../generated/index.js";
 import { formatIpv4 } from "../ipv4.js";
 import type { Plan } from "../plan/types.js";
 import { FILLED_MAPS, type FilledMap, type RawEntry, readActual, readEndpoints } from "./actual.js";
-import { deleteConnectionsOf } from "./conntrack.js";
+import { deleteConnectionsOf, deleteStaleUdp, type FreshUdpPort } from "./conntrack.js";
 import { type Changes, diff } from "./diff.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
 import { type PlacedEndpoint, SLOTS } from "./slots.js";
+
+const IPPROTO_UDP = 17;
 
 export interface ApplyResult {
   /** Map entries written and links attached. */
@@ -52,6 +54,7 @@ export class Applier {
     let removed = this.#remove(changes);
     removed += this.#detach(wanted);
     let added = this.#add(changes);
+    deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     this.#slotsInUse = last + 1;
     added += await this.#attach(wanted);
     return { added, removed, placed: changes.placement.placed, changes };
@@ -226,6 +229,18 @@ function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
       { program: "endpoint_egress", ifindex },
     ]),
   ];
+}
+
+/** The UDP ports that this pass publishes, with the addresses that they answer on. */
+function freshUdpPorts(changes: Changes, plan: Plan): FreshUdpPort[] {
+  const { key: keyCodec, value: valueCodec } = mapDefinitions.ports;
+  const any = new Set(plan.hostAddresses.map(formatIpv4));
+  return changes.maps.ports.write.flatMap(({ key, value }) => {
+    const { address, port, proto } = keyCodec.decode(key);
+    if (proto !== IPPROTO_UDP) return [];
+    const addresses = address === 0 ? any : new Set([formatIpv4(address)]);
+    return [{ addresses, port, containerAddress: formatIpv4(valueCodec.decode(value).address) }];
+  });
 }
 
 function attachmentKey({ program, ifindex }: Attachment): string {

@@ -4,6 +4,8 @@ import { readSysctl, writeSysctl } from "../host/sysctl.js";
 import { type ConntrackEntry, deleteConntrack, listConntrack } from "../native/index.js";
 import type { StateFile } from "./state_file.js";
 
+const IPPROTO_UDP = 17;
+
 /** Segments that the kernel's tracker did not see move a connection's window: it must not take the next for invalid. */
 export const BE_LIBERAL = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
@@ -23,6 +25,46 @@ export function deleteConnectionsOf(addresses: ReadonlySet<string>, log: Logger)
     log.error({ error: errorMessage(error) }, "conntrack entries of removed endpoints could not be deleted");
   }
   return deleted;
+}
+
+/** A UDP port that has just been published. Addresses in dotted decimal. */
+export interface FreshUdpPort {
+  /** The host addresses that it is published on. */
+  addresses: ReadonlySet<string>;
+  port: number;
+  containerAddress: string;
+}
+
+/**
+ * Deletes UDP connections to ports that were just published and lead elsewhere: a client that sent while nobody had the
+ * port made the kernel remember it as the host's own, and would keep that alive for as long as it goes on sending.
+ * Engines before 23 leave that to the user (moby#8795).
+ * @returns how many were deleted; failures are logged
+ */
+export function deleteStaleUdp(ports: FreshUdpPort[], log: Logger): number {
+  if (ports.length === 0) return 0;
+  let deleted = 0;
+  try {
+    for (const entry of listConntrack(4)) {
+      if (ports.some((port) => isStale(entry, port)) && deleteConntrack(entry.original)) deleted++;
+    }
+  } catch (error) {
+    log.error({ error: errorMessage(error) }, "stale UDP connections could not be deleted");
+  }
+  return deleted;
+}
+
+/** Whether an entry is of a published port but not with its container. Pure. */
+export function isStale(
+  { original, reply }: Pick<ConntrackEntry, "original" | "reply">,
+  port: FreshUdpPort,
+): boolean {
+  return (
+    original.proto === IPPROTO_UDP &&
+    original.dport === port.port &&
+    port.addresses.has(original.daddr) &&
+    reply.saddr !== port.containerAddress
+  );
 }
 
 /** A container's address is one end of its connections: the original's source, or the source of the replies. */

@@ -1,13 +1,16 @@
 import type { Logger } from "pino";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Applier } from "../../../src/datapath/apply.js";
-import { deleteConnectionsOf } from "../../../src/datapath/conntrack.js";
+import { deleteConnectionsOf, deleteStaleUdp } from "../../../src/datapath/conntrack.js";
 import type { Attachment, Attachments } from "../../../src/datapath/links.js";
 import { endpointCountersCodec } from "../../../src/generated/index.js";
 import { formatIpv4 } from "../../../src/ipv4.js";
 import { endpoint, fakeMaps, planOf, port } from "./scene.js";
 
-vi.mock("../../../src/datapath/conntrack.js", () => ({ deleteConnectionsOf: vi.fn(() => 0) }));
+vi.mock("../../../src/datapath/conntrack.js", () => ({
+  deleteConnectionsOf: vi.fn(() => 0),
+  deleteStaleUdp: vi.fn(() => 0),
+}));
 vi.mock("../../../src/datapath/links.js", () => ({}));
 
 class FakeAttachments implements Attachments {
@@ -50,6 +53,7 @@ const [one, two] = [endpoint(1), endpoint(2)] as const;
 
 beforeEach(() => {
   vi.mocked(deleteConnectionsOf).mockClear();
+  vi.mocked(deleteStaleUdp).mockClear();
 });
 
 describe("Applier", () => {
@@ -167,6 +171,25 @@ describe("Applier", () => {
     await applier.apply(planOf([one], { uplinks: [] }));
     expect([...attachments.attached.keys()].sort()).toEqual(["endpoint_egress-101", "endpoint_ingress-101"]);
     expect(maps.uplinks.get(2)).toBeUndefined();
+  });
+
+  it("forgets UDP connections from before a port was published, once", async () => {
+    const { applier } = scene();
+    const plan = planOf([one], {
+      ports: [
+        port(one, 53, { proto: "udp" }),
+        port(one, 54, { proto: "udp", address: 0xc6120009 }),
+        port(one, 55),
+      ],
+    });
+    await applier.apply(plan);
+    const containerAddress = formatIpv4(one.address);
+    expect(vi.mocked(deleteStaleUdp).mock.calls[0]?.[0]).toEqual([
+      { addresses: new Set(["198.18.0.5"]), port: 53, containerAddress },
+      { addresses: new Set(["198.18.0.9"]), port: 54, containerAddress },
+    ]);
+    await applier.apply(plan);
+    expect(vi.mocked(deleteStaleUdp).mock.calls[1]?.[0]).toEqual([]);
   });
 
   it("takes an endpoint out at once when its device goes", async () => {
