@@ -6,6 +6,7 @@ import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/cl
 import { Inventory } from "../docker/inventory.js";
 import type { EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
+import { bridgingObstacle } from "../host/firewall.js";
 import { hostState } from "../host/snapshot.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
@@ -57,6 +58,9 @@ export class Daemon implements MetricsSource {
   #plan: Plan | undefined;
   #reconciles = { count: 0, failures: 0, lastSuccessAt: 0, last: undefined as ReconcileResult | undefined };
   #warned = new Set<string>();
+  #bridgingObstacle: string | undefined;
+  #firewallSeenAt = 0;
+  #firewallBridges = "";
 
   constructor(
     readonly config: DaemonConfig,
@@ -120,6 +124,7 @@ export class Daemon implements MetricsSource {
     this.#watchHost();
     await this.#watchEngine(this.#client);
     this.#repeat(RESYNC_MS, () => {
+      this.#firewallSeenAt = 0;
       this.#inventory?.mark(undefined);
       this.#trigger.fire("resync");
     });
@@ -249,7 +254,7 @@ export class Daemon implements MetricsSource {
     const engine = await this.#lookAtEngine();
     const looked = performance.now();
     result.engineMs = looked - started;
-    const host = hostState(sandboxKeys(engine));
+    const host = hostState(sandboxKeys(engine), await this.#lookAtFirewall(engine));
     const planned = plan(engine, host, { uplinks: this.config.uplinks });
     const decided = performance.now();
     result.hostMs = decided - looked;
@@ -271,6 +276,18 @@ export class Daemon implements MetricsSource {
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
     return this.#engineState;
+  }
+
+  /** Nobody tells of changed rules; they are looked at at the start, with every re-list, and when there is a new bridge. */
+  async #lookAtFirewall(engine: EngineState): Promise<string | undefined> {
+    const bridges = engineBridges(engine);
+    const names = [...bridges].sort().join();
+    if (this.#firewallSeenAt === 0 || names !== this.#firewallBridges) {
+      this.#bridgingObstacle = await bridgingObstacle(bridges);
+      this.#firewallSeenAt = Date.now();
+      this.#firewallBridges = names;
+    }
+    return this.#bridgingObstacle;
   }
 
   #account(result: ReconcileResult, failure: unknown): void {

@@ -9,9 +9,10 @@ const UNICAST = 1;
 /**
  * The host as it is now. Cheap: three netlink dumps, one request per container namespace, a dozen small files.
  * @param sandboxKeys paths of the containers' network namespaces, as the engine names them
+ * @param bridgingObstacle as bridgingObstacle() in firewall.ts found it; it takes longer, and so has its own rhythm
  * @throws NativeError where netlink fails
  */
-export function hostState(sandboxKeys: Iterable<string>): HostState {
+export function hostState(sandboxKeys: Iterable<string>, bridgingObstacle: string | undefined): HostState {
   // The links first: listing them has the kernel give ids to the namespaces of their peers.
   const links = listLinks();
   const addresses = listAddresses();
@@ -20,7 +21,14 @@ export function hostState(sandboxKeys: Iterable<string>): HostState {
     const nsid = key === "" ? undefined : netnsId(key);
     if (nsid !== undefined) nsids.set(key, nsid);
   }
-  return { links, addresses, defaultRoutes: defaultRoutes(), nsids, sysctls: readSysctls() };
+  return {
+    links,
+    addresses,
+    defaultRoutes: defaultRoutes(),
+    nsids,
+    sysctls: readSysctls(),
+    bridgingObstacle,
+  };
 }
 
 function defaultRoutes(): DefaultRoute[] {

@@ -14,8 +14,6 @@ export interface ConntrackTimeouts {
 export interface HostSysctls {
   /** net.ipv4.ip_forward */
   ipForward: boolean;
-  /** net.bridge.bridge-nf-call-iptables: bridged packets meet iptables; false where br_netfilter is not there. */
-  bridgeNfCallIptables: boolean;
   timeouts: ConntrackTimeouts;
 }
 
@@ -34,4 +32,9 @@ export interface HostState {
   /** Sandbox key (path of a namespace file) to the id by which our namespace knows it; those without an id are missing. */
   nsids: Map<string, number>;
   sysctls: HostSysctls;
+  /**
+   * Why packets between containers of one network have to go through the kernel (rules that are not the engine's);
+   * undefined: they need not.
+   */
+  bridgingObstacle: string | undefined;
 }

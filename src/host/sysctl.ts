@@ -48,7 +48,6 @@ export function readSysctls(): HostSysctls {
   }
   return {
     ipForward: readSysctl("net.ipv4.ip_forward") === "1",
-    bridgeNfCallIptables: readSysctl("net.bridge.bridge-nf-call-iptables") === "1",
     timeouts,
   };
 }

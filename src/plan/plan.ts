@@ -63,20 +63,20 @@ function planEndpoints(
         nsid: host.nsids.get(container.sandboxKey),
         veths,
         gateway: endpoint === gateway,
-        filteredBridging: host.sysctls.bridgeNfCallIptables,
+        filteredBridging: host.bridgingObstacle !== undefined,
       });
       if ("code" in planned) {
         warnings.push(planned);
         continue;
       }
-      if (network.icc && host.sysctls.bridgeNfCallIptables) filtered.add(network.name);
+      if (network.icc && host.bridgingObstacle !== undefined) filtered.add(network.name);
       found.push({ planned, container, network });
     }
   }
   for (const name of filtered) {
     warnings.push({
       code: "bridging_filtered",
-      message: `network ${show(name)}: containers reach each other through the kernel, since net.bridge.bridge-nf-call-iptables=1 lets its rules see bridged packets`,
+      message: `network ${show(name)}: containers reach each other on the slow path: ${host.bridgingObstacle}`,
       transient: false,
     });
   }

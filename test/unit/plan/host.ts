@@ -65,7 +65,6 @@ export function hostFor(engine: EngineState): HostState {
     nsids,
     sysctls: {
       ipForward: true,
-      bridgeNfCallIptables: false,
       timeouts: {
         tcpEstablished: 432000,
         tcpSynSent: 120,
@@ -76,5 +75,6 @@ export function hostFor(engine: EngineState): HostState {
         udpStream: 120,
       },
     },
+    bridgingObstacle: undefined,
   };
 }
