@@ -9,7 +9,10 @@ import type { Context } from "./context.js";
 import { version } from "./package.js";
 import { outcomeOf, stackWanted } from "./report.js";
 
-/** The whole command line. Errors are thrown, never printed; see {@link runProgram}. */
+/**
+ * The whole command line. What a command does is loaded when it is run: a health check every few seconds needs no daemon.
+ * Errors are thrown, never printed; see {@link runProgram}.
+ */
 export function makeProgram(context: Context): Command {
   const program = new Command("fairway");
   program

@@ -1,12 +1,7 @@
 import type { Command } from "commander";
-import type { Config } from "../../config/schema.js";
-import { type CleanupReport, cleanup } from "../../datapath/cleanup.js";
-import { createLog } from "../../log/log.js";
 import type { Context } from "../context.js";
 import { addConfigOptions, configOf } from "../options.js";
-import { addOutputOption, type OutputFormat, print } from "../output.js";
-import { requireBuilt, requireRoot, thisHost } from "../preflight.js";
-import { table } from "../table.js";
+import { addOutputOption, type OutputFormat } from "../output.js";
 
 export function addCleanup(program: Command, context: Context): void {
   const command = program
@@ -16,38 +11,9 @@ export function addCleanup(program: Command, context: Context): void {
     )
     .addHelpText("after", "\nExample:\n  fairway cleanup -o json\n");
   addConfigOptions(command, ["bpffs", "state-dir", "log-format", "log-level"]);
-  addOutputOption(command).action((options: { output: OutputFormat }) =>
-    run(configOf(command, context).config, options.output, context),
-  );
-}
-
-async function run(config: Config, format: OutputFormat, context: Context): Promise<void> {
-  const host = thisHost();
-  requireRoot(host, "cleanup");
-  requireBuilt(host);
-  const log = createLog({ format: config.logFormat, level: config.logLevel });
-  const report = await cleanup({ bpffs: config.bpffs, stateDir: config.stateDir, log });
-  print(context, format, report, () => describe(report, context));
-  if (isEmpty(report)) context.say(`nothing of fairway at ${config.bpffs}`);
-}
-
-function isEmpty(report: CleanupReport): boolean {
-  return Object.values(report).every((found) => (Array.isArray(found) ? found.length === 0 : found === 0));
-}
-
-function describe(report: CleanupReport, { color }: Context): string {
-  if (isEmpty(report)) return "";
-  const row = (what: string, names: readonly string[]) => [what, names.length, names.join(" ")];
-  return table(
-    ["REMOVED", "COUNT", ""],
-    [
-      row("links", report.links),
-      row("programs", report.programs),
-      row("maps", report.maps),
-      row("sysctls put back", report.sysctls),
-      row("files", report.files),
-      ["flows handed to the kernel", report.flowsHandedOver, ""],
-    ],
-    color,
-  );
+  addOutputOption(command).action(async (options: { output: OutputFormat }) => {
+    const { config } = configOf(command, context);
+    const { runCleanup } = await import("../cleanup.js");
+    await runCleanup(config, options.output, context);
+  });
 }

@@ -1,0 +1,39 @@
+import type { Config } from "../config/schema.js";
+import { type CleanupReport, cleanup } from "../datapath/cleanup.js";
+import { createLog } from "../log/log.js";
+import type { Context } from "./context.js";
+import { type OutputFormat, print } from "./output.js";
+import { requireBuilt, requireRoot, thisHost } from "./preflight.js";
+import { table } from "./table.js";
+
+/** `fairway cleanup`. */
+export async function runCleanup(config: Config, format: OutputFormat, context: Context): Promise<void> {
+  const host = thisHost();
+  requireRoot(host, "cleanup");
+  requireBuilt(host);
+  const log = createLog({ format: config.logFormat, level: config.logLevel });
+  const report = await cleanup({ bpffs: config.bpffs, stateDir: config.stateDir, log });
+  print(context, format, report, () => describe(report, context));
+  if (isEmpty(report)) context.say(`nothing of fairway at ${config.bpffs}`);
+}
+
+function isEmpty(report: CleanupReport): boolean {
+  return Object.values(report).every((found) => (Array.isArray(found) ? found.length === 0 : found === 0));
+}
+
+function describe(report: CleanupReport, { color }: Context): string {
+  if (isEmpty(report)) return "";
+  const row = (what: string, names: readonly string[]) => [what, names.length, names.join(" ")];
+  return table(
+    ["REMOVED", "COUNT", ""],
+    [
+      row("links", report.links),
+      row("programs", report.programs),
+      row("maps", report.maps),
+      row("sysctls put back", report.sysctls),
+      row("files", report.files),
+      ["flows handed to the kernel", report.flowsHandedOver, ""],
+    ],
+    color,
+  );
+}
