@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync } from "node:fs";
+import { chmodSync, mkdirSync, rmdirSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { errorCode, errorMessage, UserError } from "../errors.js";
@@ -11,6 +11,7 @@ import { somebodyListens } from "../unix_socket.js";
 export class StatusServer {
   readonly path: string;
   #server: Server | undefined;
+  #madeDirectory = false;
 
   /** @param resources JSON by path: {"/status": () => status} */
   constructor(
@@ -28,7 +29,7 @@ export class StatusServer {
       });
     }
     try {
-      mkdirSync(this.stateDir, { recursive: true, mode: 0o755 });
+      this.#madeDirectory = mkdirSync(this.stateDir, { recursive: true, mode: 0o755 }) !== undefined;
       // Left behind by a daemon that was killed.
       rmSync(this.path, { force: true });
       await this.#listen();
@@ -83,5 +84,15 @@ export class StatusServer {
       server.closeAllConnections();
     });
     rmSync(this.path, { force: true });
+    if (this.#madeDirectory) removeIfEmpty(this.stateDir);
+  }
+}
+
+/** A start that failed leaves nothing; after any other there is what cleanup has to put back. */
+function removeIfEmpty(directory: string): void {
+  try {
+    rmdirSync(directory);
+  } catch (error) {
+    if (errorCode(error) !== "ENOTEMPTY") throw error;
   }
 }

@@ -24,11 +24,11 @@ export function checkUplinks(names: string[], links: NetLink[] = listLinks()): v
   }
 }
 
-/** Ethernet devices that aren't part of a bridge. */
+/** Ethernet devices that are neither bridges nor part of one. */
 function candidates(links: NetLink[]): string[] {
   const kinds = new Map(links.map((l) => [l.ifindex, l.kind]));
   return links
-    .filter((l) => l.type === ARPHRD_ETHER && kinds.get(l.master ?? -1) !== "bridge")
+    .filter((l) => l.type === ARPHRD_ETHER && l.kind !== "bridge" && kinds.get(l.master ?? -1) !== "bridge")
     .map((l) => l.name)
     .sort();
 }
