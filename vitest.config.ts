@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 /** One project per suite. scripts/test.mjs runs them in order; `npx vitest --project unit` works alone after a build. */
 export default defineConfig({
   test: {
+    // Namespaces and engines take their time; what takes longer than this is worth a look.
+    slowTestThreshold: 10_000,
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
       // Programs in the kernel and machines made of namespaces: one file at a time.
