@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { StatusServer } from "../../../src/controller/status_server.js";
 import { UserError } from "../../../src/errors.js";
@@ -75,6 +75,20 @@ describe("StatusServer", () => {
     await status.close();
     await status.close();
     expect(existsSync(status.path)).toBe(false);
+    // The directory was there before.
+    expect(existsSync(dirname(status.path))).toBe(true);
+  });
+
+  it("removes the directory that it made, unless there is something in it", async () => {
+    const empty = server(join(directory(), "made"));
+    await empty.open();
+    await empty.close();
+    expect(existsSync(dirname(empty.path))).toBe(false);
+    const full = server(join(directory(), "made"));
+    await full.open();
+    writeFileSync(join(dirname(full.path), "state.json"), "{}");
+    await full.close();
+    expect(existsSync(dirname(full.path))).toBe(true);
   });
 
   it("says what to do when the directory can't be made", async () => {
