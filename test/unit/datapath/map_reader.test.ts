@@ -1,0 +1,149 @@
+import type { Logger } from "pino";
+import { describe, expect, it, vi } from "vitest";
+import { Applier } from "../../../src/datapath/apply.js";
+import type { Attachments } from "../../../src/datapath/links.js";
+import { MapReader } from "../../../src/datapath/map_reader.js";
+import type { PlacedEndpoint } from "../../../src/datapath/slots.js";
+import { type EndpointCounters, endpointCountersCodec, Reason } from "../../../src/generated/index.js";
+import type { Plan } from "../../../src/plan/types.js";
+import { endpoint, fakeMaps, planOf, port } from "./scene.js";
+
+vi.mock("../../../src/datapath/conntrack.js", () => ({
+  deleteConnectionsOf: () => 0,
+  deleteStaleUdp: () => 0,
+}));
+vi.mock("../../../src/datapath/links.js", () => ({}));
+
+const attachments = {
+  mode: "tcx",
+  list: () => [],
+  attach: () => true,
+  detach() {},
+  close() {},
+} as Attachments;
+const SLOT_NONE = 0xffffffff;
+
+async function scene(plan: Plan) {
+  const kernel = fakeMaps();
+  const applier = new Applier(kernel.maps, attachments, { debug() {}, warn() {} } as unknown as Logger);
+  let placed: PlacedEndpoint[] = [];
+  const reader = new MapReader(kernel.maps, {
+    placed: () => placed,
+    plan: () => plan,
+    failedWrites: (map) => applier.failedWrites(map),
+    sweep: { entries: 42, countedAt: 7 },
+  });
+  ({ placed } = await applier.apply(plan));
+  return { ...kernel, reader };
+}
+
+/** One CPU's counters: every figure told from the others. */
+function counters(base: number): EndpointCounters {
+  const at = (n: number) => ({ packets: BigInt(base + n), bytes: BigInt((base + n) * 100) });
+  return {
+    path: [
+      [at(1), at(2)],
+      [at(3), at(4)],
+    ],
+  };
+}
+
+const [one, two] = [endpoint(1), endpoint(2, { masquerade: false })] as const;
+
+describe("MapReader", () => {
+  it("gives endpoints their names, and the sum of all CPUs' counters", async () => {
+    const { reader, fake } = await scene(planOf([one, two]));
+    const key = Buffer.from([1, 0, 0, 0]);
+    const cpus = [counters(0), counters(1000)].map((c) => endpointCountersCodec.encode(c));
+    fake("endpoint_counters").set(key, Buffer.concat(cpus));
+    expect(reader.endpoints()).toMatchObject([
+      {
+        slot: 0,
+        container: "container1",
+        receive: { fast: { packets: 0n } },
+        transmit: { slow: { bytes: 0n } },
+      },
+      {
+        slot: 1,
+        generation: 2,
+        container: "container2",
+        network: "bridge",
+        address: "172.17.0.2",
+        device: "veth2",
+        masquerade: false,
+        bridging: true,
+        receive: { fast: { packets: 1002n, bytes: 100200n }, slow: { packets: 1004n, bytes: 100400n } },
+        transmit: { fast: { packets: 1006n, bytes: 100600n }, slow: { packets: 1008n, bytes: 100800n } },
+      },
+    ]);
+  });
+
+  it("reads the counters of slots far apart", async () => {
+    const many = Array.from({ length: 2500 }, (_, i) =>
+      endpoint(1, {
+        endpointId: i.toString(16).padStart(16, "0").padEnd(64, "0"),
+        ifindex: 10 + i,
+        address: 0x0a000000 + i,
+      }),
+    );
+    const { reader, fake } = await scene(planOf(many));
+    const key = Buffer.alloc(4);
+    key.writeUInt32LE(2400);
+    const cpus = [counters(0), counters(0)].map((c) => endpointCountersCodec.encode(c));
+    fake("endpoint_counters").set(key, Buffer.concat(cpus));
+    const busy = reader.endpoints().filter((e) => e.receive.fast.packets > 0n);
+    expect(busy.map((e) => [e.slot, e.receive.fast.packets])).toEqual([[2400, 2n]]);
+  });
+
+  it("names reasons and leaves out those of endpoints that are gone", async () => {
+    const { reader, maps } = await scene(planOf([one]));
+    const put = (slot: number, direction: number, verdict: number, reason: number) =>
+      maps.reasons.set({ slot, direction, verdict, reason }, { packets: 3n, bytes: 300n });
+    put(0, 0, 1, Reason.FRAGMENT);
+    put(0, 1, 2, Reason.REWRITE_FAILED);
+    put(SLOT_NONE, 1, 1, Reason.ENDPOINT_UNKNOWN);
+    put(9, 0, 1, Reason.FRAGMENT);
+    const figures = { packets: 3n, bytes: 300n };
+    const names = { container: "container1", network: "bridge" };
+    expect(reader.reasons()).toEqual([
+      { ...names, direction: "receive", verdict: "slow", reason: "fragment", ...figures },
+      { ...names, direction: "transmit", verdict: "drop", reason: "rewrite_failed", ...figures },
+      {
+        container: undefined,
+        network: undefined,
+        direction: "transmit",
+        verdict: "slow",
+        reason: "endpoint_unknown",
+        ...figures,
+      },
+    ]);
+  });
+
+  it("says how full the maps are", async () => {
+    const { reader } = await scene(planOf([one, two], { ports: [port(one, 80), port(two, 81)] }));
+    const byName = new Map(reader.maps().map((m) => [m.map, m]));
+    expect(byName.get("ports")).toEqual({ map: "ports", entries: 2, maxEntries: 65536, failedWrites: 0 });
+    expect(byName.get("endpoints")).toMatchObject({ entries: 2, maxEntries: 16384 });
+    expect(byName.get("flows")).toMatchObject({ entries: 42 });
+    expect(byName.get("uplinks")).toMatchObject({ entries: 1 });
+    expect(reader.flows()).toMatchObject({ entries: 42, countedAt: 7 });
+  });
+
+  it("names the published ports", async () => {
+    const { reader } = await scene(
+      planOf([one], { ports: [port(one, 8080), port(one, 53, { proto: "udp", address: 0xc6120001 })] }),
+    );
+    expect(reader.ports()).toEqual([
+      {
+        proto: "tcp",
+        address: "0.0.0.0",
+        port: 8080,
+        container: "container1",
+        network: "bridge",
+        containerAddress: "172.17.0.1",
+        containerPort: 80,
+      },
+      expect.objectContaining({ proto: "udp", address: "198.18.0.1", port: 53 }),
+    ]);
+  });
+});
