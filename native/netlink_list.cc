@@ -14,6 +14,9 @@ namespace fairway {
 
 namespace {
 
+// Of IFLA_INFO_SLAVE_DATA, for a bridge's port: enough of linux/if_link.h's IFLA_BRPORT_* to hold the one that is read.
+constexpr size_t bridgePortAttributes = IFLA_BRPORT_MODE + 1;
+
 void setNumber(Napi::Object &object, const char *name, double value) {
     object.Set(name, Napi::Number::New(object.Env(), value));
 }
@@ -188,6 +191,13 @@ Napi::Object linkObject(Napi::Env env, const nlmsghdr *message) {
     int32_t nsid;
     if (attributes.read(IFLA_LINK_NETNSID, nsid) && nsid >= 0) {
         setNumber(link, "linkNetnsid", nsid);
+    }
+    if (kind.text(IFLA_INFO_SLAVE_KIND) == "bridge") {
+        Attributes<bridgePortAttributes> port(kind.get(IFLA_INFO_SLAVE_DATA));
+        uint8_t hairpin;
+        if (port.read(IFLA_BRPORT_MODE, hairpin)) {
+            link.Set("hairpin", Napi::Boolean::New(env, hairpin != 0));
+        }
     }
     return link;
 }

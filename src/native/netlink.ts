@@ -22,6 +22,8 @@ export interface NetLink {
   /** IFLA_LINK: the peer's or lower device's ifindex, in the namespace that linkNetnsid names (absent: in ours). */
   link?: number;
   linkNetnsid?: number;
+  /** Of a bridge's port (IFLA_BRPORT_MODE): frames may leave by the port that they came in by. */
+  hairpin?: boolean;
 }
 
 export interface NetAddress {

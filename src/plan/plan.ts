@@ -136,12 +136,20 @@ function planEndpoint(
     address,
     snatAddress: masquerade ? snat : 0,
     masquerade,
-    bridging: network.icc && !place.filteredBridging,
+    bridging: network.icc && !place.filteredBridging && !isNatedWithin(veth),
     mtu: veth.mtu,
     mac,
     bridgeMac,
     gateway: place.gateway,
   };
+}
+
+/**
+ * Without docker-proxy the engine lets containers of one network reach each other's published ports by NAT: the answers are
+ * bridged frames whose source the kernel has to translate back. It puts the ports of such networks into hairpin mode.
+ */
+function isNatedWithin(veth: NetLink): boolean {
+  return veth.hairpin === true;
 }
 
 /** Whether the network's gateway translates addresses; "routed" and "isolated" (28+) don't. */

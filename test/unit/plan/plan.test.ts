@@ -188,6 +188,12 @@ describe("endpoints", () => {
     expect(codes(result)).toEqual(["bridging_filtered", "bridging_filtered", "bridging_filtered"]);
   });
 
+  it("does not bridge where the engine runs without docker-proxy: answers of published ports are NATed in the bridge", async () => {
+    const { engine, host } = await scene("api-1.41-engine-20.10");
+    for (const link of host.links) if (link.kind === "veth") link.hairpin = true;
+    expect(plan(engine, host, auto).endpoints.filter((e) => e.bridging)).toEqual([]);
+  });
+
   it("takes the address to masquerade to from the network", async () => {
     const { engine, host } = await scene("api-1.52-engine-29");
     const bridge = engine.networks.find((n) => n.name === "bridge");
