@@ -4,6 +4,7 @@
 
 import { join } from "node:path";
 import { build } from "./build.mjs";
+import { checkHost } from "./lib/checks.mjs";
 import { defaultHost, engineAnswers } from "./lib/engine-socket.mjs";
 import { root } from "./lib/paths.mjs";
 import { runVisible } from "./lib/run.mjs";
@@ -11,6 +12,7 @@ import { elapsed, main } from "./lib/step.mjs";
 import { setupBuild, setupRun } from "./setup.mjs";
 
 await main(async () => {
+  checkHost();
   await setupBuild();
   await setupRun();
   await build();

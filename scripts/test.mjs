@@ -6,6 +6,7 @@
 
 import { build } from "./build.mjs";
 import { buildEngine29 } from "./engine-29.mjs";
+import { checkHost } from "./lib/checks.mjs";
 import { elapsed, main } from "./lib/step.mjs";
 import { runSuite, suites } from "./lib/suites.mjs";
 import { lint } from "./lint.mjs";
@@ -37,8 +38,10 @@ async function lintOutcome() {
 
 await main(async () => {
   const { chosen, names, whole } = parse(process.argv.slice(2));
+  const onHost = chosen.some(({ root }) => root);
+  if (onHost) checkHost();
   await setupBuild();
-  if (chosen.some(({ root }) => root)) {
+  if (onHost) {
     await setupRun();
     await setupTest();
   } else if (whole) await setupTest();
