@@ -42,8 +42,7 @@ static __always_inline void conntrack_options(const struct packet *packet, struc
  * The entry that knows the packet's tuple, or NULL; dir says which of the entry's tuples it is. To be released.
  * An expired entry is collected by the lookup itself (nf_conntrack_core.c, ____nf_conntrack_find).
  */
-static __always_inline struct nf_conn *conntrack_lookup(struct __sk_buff *skb, const struct packet *packet,
-							__u8 *dir)
+static __always_inline struct nf_conn *conntrack_lookup(struct __sk_buff *skb, const struct packet *packet, __u8 *dir)
 {
 	struct bpf_sock_tuple tuple;
 	struct bpf_ct_opts options;

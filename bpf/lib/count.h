@@ -49,8 +49,7 @@ static __always_inline int leave_to_kernel(const struct __sk_buff *skb, __u32 sl
 	return TCX_NEXT;
 }
 
-static __always_inline int drop(const struct __sk_buff *skb, __u32 slot, enum direction direction,
-				enum reason reason)
+static __always_inline int drop(const struct __sk_buff *skb, __u32 slot, enum direction direction, enum reason reason)
 {
 	count_reason(skb, slot, direction, VERDICT_DROP, reason);
 	return TC_ACT_SHOT;

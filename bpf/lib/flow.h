@@ -55,7 +55,7 @@ struct flow_origin {
 	__u32 slot;
 	bool endpoint_originated; /* the container opened the connection */
 	const struct route *route;
-	__u32 uplink_ifindex;     /* where the outside's packets arrive */
+	__u32 uplink_ifindex; /* where the outside's packets arrive */
 };
 
 /*
@@ -179,8 +179,8 @@ static __always_inline void flow_refresh(struct nf_conn *ct, const struct packet
 					 __u64 now)
 {
 	if (packet->proto == IPPROTO_TCP) {
-		bpf_ct_change_timeout(ct, (flow->state == FLOW_ESTABLISHED ? tcp_timeout_established :
-									     tcp_timeout_fin_wait) * 1000);
+		bpf_ct_change_timeout(
+			ct, (flow->state == FLOW_ESTABLISHED ? tcp_timeout_established : tcp_timeout_fin_wait) * 1000);
 		return;
 	}
 	if (ct->status & IPS_SEEN_REPLY && now - flow->created > UDP_STREAM_AGE) {

@@ -31,7 +31,7 @@ struct packet {
 	__u8 proto;
 	__u8 ttl;
 	__u8 tos;
-	__u8 tcp_flags;       /* 0 for UDP */
+	__u8 tcp_flags; /* 0 for UDP */
 };
 
 static __always_inline bool parse_tcp(const struct tcphdr *tcp, struct packet *packet)

@@ -30,7 +30,8 @@ static __always_inline long rewrite_l4_checksum(struct __sk_buff *skb, const str
 						const struct flow *flow)
 {
 	bool tcp = packet->proto == IPPROTO_TCP;
-	__u32 offset = L4_OFFSET + (tcp ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
+	__u32 offset =
+		L4_OFFSET + (tcp ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
 	__u64 flags = 4 | (tcp ? 0 : BPF_F_MARK_MANGLED_0);
 	__u32 ports = both_ports(packet->sport, packet->dport);
 	__u32 new_ports = both_ports(flow->sport, flow->dport);

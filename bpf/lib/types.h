@@ -51,31 +51,31 @@ enum verdict {
 enum reason {
 	REASON_NONE = 0,
 	/* left to the kernel */
-	REASON_NOT_IPV4 = 1,            /* another protocol than IPv4: ARP, IPv6, VLAN-tagged, ... */
-	REASON_MALFORMED = 2,           /* headers cut short or lengths that contradict each other */
-	REASON_IP_OPTIONS = 3,          /* an IPv4 header with options */
-	REASON_FRAGMENT = 4,            /* only the first fragment carries ports */
-	REASON_NOT_TCP_UDP = 5,         /* ICMP, SCTP, ... */
-	REASON_TTL_EXPIRED = 6,         /* the kernel answers with ICMP time exceeded */
-	REASON_NO_FLOW = 7,             /* no flow entry and none could be made: not a first packet */
-	REASON_TO_HOST = 8,             /* for one of the host's own addresses */
-	REASON_NOT_UNICAST = 9,         /* multicast, broadcast, loopback, link-local */
-	REASON_FOREIGN_SOURCE = 10,     /* the source is not the endpoint's address: an extra address, a nested bridge */
-	REASON_UNKNOWN_MAC = 11,        /* bridging: the destination is not an endpoint that we know */
-	REASON_BRIDGE_POLICY = 12,      /* bridging: the network's rules are the kernel's to apply */
-	REASON_NO_MASQUERADE = 13,      /* the network is internal or not masqueraded */
-	REASON_NO_ROUTE = 14,           /* no route, or not through an uplink that we are attached to */
-	REASON_TOO_BIG = 15,            /* larger than the way's MTU: the kernel fragments or answers with ICMP */
-	REASON_CONNTRACK_STATE = 16,    /* the kernel's entry is not (any more) in a state we can take over */
-	REASON_CONNTRACK_FAILED = 17,   /* no entry could be made: conntrack full, the tuple taken, no port free */
-	REASON_STALE_FLOW = 18,         /* the entry's endpoint or epoch is gone */
-	REASON_FLOW_TABLE_FULL = 19,    /* the flow entry could not be written */
-	REASON_ANCHOR = 20,             /* once per long-lived TCP flow, so that the kernel's tracker sees it up */
-	REASON_ENDPOINT_UNKNOWN = 21,   /* the device is no endpoint that the plan knows (yet) */
-	REASON_NO_NEIGHBOUR = 22,       /* the next hop's MAC is not known: the kernel resolves it, or says that it can't */
-	REASON_ASYMMETRIC_ROUTE = 23,   /* the answers would leave by another device: the kernel's reverse path filter decides */
+	REASON_NOT_IPV4 = 1,          /* another protocol than IPv4: ARP, IPv6, VLAN-tagged, ... */
+	REASON_MALFORMED = 2,         /* headers cut short or lengths that contradict each other */
+	REASON_IP_OPTIONS = 3,        /* an IPv4 header with options */
+	REASON_FRAGMENT = 4,          /* only the first fragment carries ports */
+	REASON_NOT_TCP_UDP = 5,       /* ICMP, SCTP, ... */
+	REASON_TTL_EXPIRED = 6,       /* the kernel answers with ICMP time exceeded */
+	REASON_NO_FLOW = 7,           /* no flow entry and none could be made: not a first packet */
+	REASON_TO_HOST = 8,           /* for one of the host's own addresses */
+	REASON_NOT_UNICAST = 9,       /* multicast, broadcast, loopback, link-local */
+	REASON_FOREIGN_SOURCE = 10,   /* the source is not the endpoint's address: an extra address, a nested bridge */
+	REASON_UNKNOWN_MAC = 11,      /* bridging: the destination is not an endpoint that we know */
+	REASON_BRIDGE_POLICY = 12,    /* bridging: the network's rules are the kernel's to apply */
+	REASON_NO_MASQUERADE = 13,    /* the network is internal or not masqueraded */
+	REASON_NO_ROUTE = 14,         /* no route, or not through an uplink that we are attached to */
+	REASON_TOO_BIG = 15,          /* larger than the way's MTU: the kernel fragments or answers with ICMP */
+	REASON_CONNTRACK_STATE = 16,  /* the kernel's entry is not (any more) in a state we can take over */
+	REASON_CONNTRACK_FAILED = 17, /* no entry could be made: conntrack full, the tuple taken, no port free */
+	REASON_STALE_FLOW = 18,       /* the entry's endpoint or epoch is gone */
+	REASON_FLOW_TABLE_FULL = 19,  /* the flow entry could not be written */
+	REASON_ANCHOR = 20,           /* once per long-lived TCP flow, so that the kernel's tracker sees it up */
+	REASON_ENDPOINT_UNKNOWN = 21, /* the device is no endpoint that the plan knows (yet) */
+	REASON_NO_NEIGHBOUR = 22, /* the next hop's MAC is not known: the kernel resolves it, or says that it can't */
+	REASON_ASYMMETRIC_ROUTE = 23, /* answers would leave by another device: its reverse path filter decides */
 	/* dropped */
-	REASON_REWRITE_FAILED = 24,     /* a packet half rewritten can't be given to anyone */
+	REASON_REWRITE_FAILED = 24, /* a packet half rewritten can't be given to anyone */
 	REASON_MAX = 25,
 };
 
@@ -99,16 +99,16 @@ enum endpoint_flags {
  * it lives; the generation tells it from whoever had the slot before.
  */
 struct endpoint {
-	__u32 generation;      /* 0: the slot is free */
-	__u32 ifindex;         /* the veth's host side */
-	__u32 bridge_ifindex;  /* its network's bridge */
-	__be32 address;        /* the container's IPv4 address */
-	__be32 snat_address;   /* masquerade to this address; 0: to the uplink's, as the kernel chooses it */
-	__u32 flags;           /* enum endpoint_flags */
-	__u32 mtu;             /* of the veth, IP packet length */
-	__u8 mac[6];           /* the container's */
-	__u8 bridge_mac[6];    /* its gateway's */
-	__u64 id_hash;         /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
+	__u32 generation;     /* 0: the slot is free */
+	__u32 ifindex;        /* the veth's host side */
+	__u32 bridge_ifindex; /* its network's bridge */
+	__be32 address;       /* the container's IPv4 address */
+	__be32 snat_address;  /* masquerade to this address; 0: to the uplink's, as the kernel chooses it */
+	__u32 flags;          /* enum endpoint_flags */
+	__u32 mtu;            /* of the veth, IP packet length */
+	__u8 mac[6];          /* the container's */
+	__u8 bridge_mac[6];   /* its gateway's */
+	__u64 id_hash;        /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
 };
 
 struct endpoint_address_key {
@@ -168,24 +168,24 @@ struct flow_key {
 
 /* Everything that an established packet needs: what it becomes and where it leaves. One entry per direction. */
 struct flow {
-	__u64 last_seen;       /* ns of CLOCK_MONOTONIC_COARSE; bumped by the packets */
-	__u64 conntrack_synced;/* when conntrack's timeout was last refreshed, same clock */
-	__u64 created;         /* same clock */
+	__u64 last_seen;        /* ns of CLOCK_MONOTONIC_COARSE; bumped by the packets */
+	__u64 conntrack_synced; /* when conntrack's timeout was last refreshed, same clock */
+	__u64 created;          /* same clock */
 	__u32 epoch;
-	__u32 generation;      /* of the endpoint below */
-	__u32 slot;            /* the endpoint whose traffic this is */
-	__u32 ifindex;         /* leaves by: the endpoint's veth (receive) or an uplink (transmit) */
-	__be32 saddr;          /* the packet as it leaves */
+	__u32 generation; /* of the endpoint below */
+	__u32 slot;       /* the endpoint whose traffic this is */
+	__u32 ifindex;    /* leaves by: the endpoint's veth (receive) or an uplink (transmit) */
+	__be32 saddr;     /* the packet as it leaves */
 	__be32 daddr;
 	__be16 sport;
 	__be16 dport;
-	__be32 next_hop;       /* transmit: the neighbour to send to */
-	__u32 mtu;             /* of the way out, IP packet length */
-	__u8 direction;        /* enum direction */
-	__u8 flow_direction;   /* enum flow_direction */
-	__u8 state;            /* enum flow_state */
-	__u8 anchored;         /* TCP: the kernel's tracker has seen a packet of the original direction */
-	__u8 fin_seen;         /* TCP: in this direction */
+	__be32 next_hop;     /* transmit: the neighbour to send to */
+	__u32 mtu;           /* of the way out, IP packet length */
+	__u8 direction;      /* enum direction */
+	__u8 flow_direction; /* enum flow_direction */
+	__u8 state;          /* enum flow_state */
+	__u8 anchored;       /* TCP: the kernel's tracker has seen a packet of the original direction */
+	__u8 fin_seen;       /* TCP: in this direction */
 	__u8 pad[3];
 };
 
