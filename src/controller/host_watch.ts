@@ -69,7 +69,7 @@ export class HostWatch {
     const now = event.link;
     if (event.action === "del") return before !== undefined;
     if (now === undefined || before === undefined) return true;
-    const fields = ["name", "kind", "flags", "mtu", "mac", "master", "linkNetnsid"] as const;
+    const fields = ["name", "kind", "flags", "mtu", "mac", "master", "linkNetnsid", "hairpin"] as const;
     return fields.some((field) => now[field] !== before[field]);
   }
 

@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { existsSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Logger } from "pino";
@@ -9,7 +8,7 @@ import { somebodyListens } from "../unix_socket.js";
 import { handOverFlows } from "./handover.js";
 import { detachAll } from "./links.js";
 import { isOurs } from "./namespace.js";
-import { Pins } from "./pins.js";
+import { Pins, unmountOwn } from "./pins.js";
 import { StateFile } from "./state_file.js";
 
 export interface CleanupOptions {
@@ -81,8 +80,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
 
 function unmount(path: string, log: Logger): void {
   try {
-    execFileSync("umount", [path], { stdio: ["ignore", "ignore", "pipe"] });
-    rmdirSync(path);
+    unmountOwn(path);
   } catch (error) {
     log.warn({ path, error: errorMessage(error) }, "our BPF file system could not be unmounted");
   }

@@ -9,7 +9,7 @@ import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "
 import { MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
 import { isOurs, networkNamespace } from "./namespace.js";
-import { Pins } from "./pins.js";
+import { Pins, unmountOwn } from "./pins.js";
 import { type LoadedPrograms, loadPrograms } from "./programs.js";
 import type { DatapathReader } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
@@ -61,6 +61,7 @@ export class Datapath {
     const pins = new Pins(options.bpffs);
     const state = new StateFile(options.stateDir);
     const before = isOurs(state, pins) ? state.read() : NOTHING_SAVED;
+    const wasThere = pins.exists();
     const mounted = pins.create() ?? before.mounted;
     state.write({
       version: 1,
@@ -69,16 +70,22 @@ export class Datapath {
       ...(mounted === undefined ? {} : { mounted }),
     });
     const tcx = supportsTcx();
-    const loaded = loadPrograms({
-      pins,
-      flowsMax: options.flowsMax,
-      timeouts: options.timeouts,
-      log,
-      detachAll: () => {
-        handOverFlows(pins.map("flows"), log);
-        detachAll(pins, tcx, log);
-      },
-    });
+    let loaded: LoadedPrograms;
+    try {
+      loaded = loadPrograms({
+        pins,
+        flowsMax: options.flowsMax,
+        timeouts: options.timeouts,
+        log,
+        detachAll: () => {
+          handOverFlows(pins.map("flows"), log);
+          detachAll(pins, tcx, log);
+        },
+      });
+    } catch (error) {
+      if (!wasThere) takeBack(pins, state);
+      throw error;
+    }
     setBeLiberal(state, log);
     const control = loaded.maps.control.get(0);
     if (control === undefined || control.epoch === 0) {
@@ -87,8 +94,11 @@ export class Datapath {
     const attachments = tcx
       ? new TcxAttachments(pins, loaded.programs, log)
       : new ClsactAttachments(loaded.programs);
+    const datapath = new Datapath(loaded, attachments, options);
+    // Routes may have changed while nobody watched them.
+    if (loaded.adopted) datapath.bumpEpoch();
     log.info({ adopted: loaded.adopted, attach: attachments.mode, bpffs: options.bpffs }, "datapath loaded");
-    return new Datapath(loaded, attachments, options);
+    return datapath;
   }
 
   get attachMode(): Attachments["mode"] {
@@ -131,4 +141,12 @@ export class Datapath {
     for (const program of Object.values(this.#loaded.programs)) program.close();
     for (const map of Object.values(this.#maps)) map.kernel.close();
   }
+}
+
+/** A first start that the kernel refused leaves nothing. */
+function takeBack(pins: Pins, state: StateFile): void {
+  const { mounted } = state.read();
+  pins.remove();
+  if (mounted !== undefined) unmountOwn(mounted);
+  state.remove();
 }

@@ -86,6 +86,12 @@ export class Pins {
   }
 }
 
+/** Unmounts a bpffs that create() mounted. @throws what umount says, e.g. that it is busy */
+export function unmountOwn(path: string): void {
+  execFileSync("umount", [path], { stdio: ["ignore", "ignore", "pipe"] });
+  rmdirSync(path);
+}
+
 /** Unpins a name; one that is gone is fine. */
 export function unpin(path: string): void {
   try {
