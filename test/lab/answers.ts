@@ -28,7 +28,6 @@ export interface LoadAnswer {
 /** download.mjs */
 export interface DownloadAnswer {
   readonly bytes: number;
-  readonly expected: number;
   readonly ms: number;
   readonly error?: string;
 }

@@ -19,7 +19,7 @@ function withOption(lab: Lab, option: string, value?: string): string[] {
 
 const liberal = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
-onEveryEngine("bad input", { images: [], fairway: false }, (stage) => {
+onEveryEngine("bad input", { images: [], oneEngine: true, fairway: false }, (stage) => {
   /** What `fairway` says, and the proof that it has left the host alone. */
   async function refused(
     args: readonly string[],

@@ -23,6 +23,8 @@ export interface Stage {
 export interface SuiteOptions extends Omit<EngineOptions, "kind"> {
   /** Imported before the first test. */
   readonly images: readonly ImageName[];
+  /** True: what is tested doesn't depend on the engine, one does. */
+  readonly oneEngine?: boolean;
   /** False: the suite starts fairway itself. */
   readonly fairway?: boolean;
   /** Before fairway starts: containers that exist already, as on a host where fairway is new. */
@@ -31,8 +33,9 @@ export interface SuiteOptions extends Omit<EngineOptions, "kind"> {
 
 /** Declares a suite that runs once for every engine, in a fresh lab each. */
 export function onEveryEngine(title: string, options: SuiteOptions, tests: (stage: Stage) => void): void {
-  const { images, fairway = true, before, ...engine } = options;
-  describe.each(enginesToTest())(`${title}, engine %s`, (kind) => {
+  const { images, oneEngine = false, fairway = true, before, ...engine } = options;
+  const kinds = enginesToTest();
+  describe.each(oneEngine ? kinds.slice(-1) : kinds)(`${title}, engine %s`, (kind) => {
     const stage: { kind: EngineKind; lab?: Lab; fairway?: Fairway } = { kind };
     beforeAll(async () => {
       stage.lab = await createLab({ ...engine, kind });

@@ -2,7 +2,8 @@
 //
 //   node serve.mjs [--http PORT] [--tcp PORT] [--udp PORT]
 //
-// HTTP: / answers {"address","port"}; /page a small page; /bytes/N N zero bytes, ?rate=BYTES per second.
+// HTTP: / answers {"address","port"}; /page a small page; /bytes/N N zero bytes; /stream?rate=BYTES so many each second until
+// SIGUSR1, which ends all of them in good order.
 // TCP: a line "ADDRESS PORT", then everything is echoed. UDP: each datagram is answered by "ADDRESS PORT LENGTH".
 
 import { createSocket } from "node:dgram";
@@ -14,6 +15,7 @@ import { parseArgs } from "node:util";
 const text = { type: "string" };
 const { values } = parseArgs({ options: { http: text, tcp: text, udp: text } });
 const page = `${"fairway ".repeat(80)}\n`;
+process.setMaxListeners(100); // A stream each.
 
 if (values.http) await listenHttp(Number(values.http));
 if (values.tcp) await listenTcp(Number(values.tcp));
@@ -24,24 +26,23 @@ async function listenHttp(port) {
   const server = createHttp(async (request, response) => {
     const { remoteAddress: address, remotePort } = request.socket;
     const url = new URL(request.url, "http://server");
-    if (url.pathname.startsWith("/bytes/")) {
-      const rate = Number(url.searchParams.get("rate") ?? Number.POSITIVE_INFINITY);
-      await sendBytes(response, Number(url.pathname.slice(7)), rate);
-    } else response.end(url.pathname === "/page" ? page : JSON.stringify({ address, port: remotePort }));
+    if (url.pathname.startsWith("/bytes/")) response.end(Buffer.alloc(Number(url.pathname.slice(7))));
+    else if (url.pathname === "/stream") await stream(response, Number(url.searchParams.get("rate")));
+    else response.end(url.pathname === "/page" ? page : JSON.stringify({ address, port: remotePort }));
   });
   server.keepAliveTimeout = 60_000;
   await once(server.listen(port, "0.0.0.0"), "listening");
 }
 
-async function sendBytes(response, total, rate) {
+async function stream(response, rate) {
   const begin = Date.now();
   const chunk = Buffer.alloc(65536);
-  response.setHeader("content-length", total);
-  for (let sent = 0; sent < total; ) {
-    const part = chunk.subarray(0, Math.min(chunk.length, total - sent));
-    sent += part.length;
-    if (!response.write(part)) await Promise.race([once(response, "drain"), once(response, "close")]);
-    if (response.destroyed) return;
+  let told = false;
+  process.once("SIGUSR1", () => {
+    told = true;
+  });
+  for (let sent = 0; !told && !response.destroyed; sent += chunk.length) {
+    if (!response.write(chunk)) await Promise.race([once(response, "drain"), once(response, "close")]);
     const early = (sent / rate) * 1000 - (Date.now() - begin);
     if (early > 5) await new Promise((resolve) => setTimeout(resolve, early));
   }

@@ -217,6 +217,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     return Container.inspect(this, name);
   }
 
+  /** `docker rm -f` of all of them at once. */
+  async remove(...names: string[]): Promise<void> {
+    await Promise.all(names.map((name) => this.docker(["rm", "-f", "-v", name])));
+  }
+
   /** `docker network create`; returns its id. */
   async createNetwork(name: string, ...args: string[]): Promise<string> {
     const { stdout } = await this.docker(["network", "create", ...args, name]);

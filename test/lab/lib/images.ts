@@ -39,8 +39,6 @@ http {
     root /srv;
     location = /logged { access_log /run/access.log source; try_files /page =404; }
     location / { access_log off; }
-    # 200 MB at ?rate=40m (bytes per second): five seconds, enough to do something in the middle.
-    location = /slow { access_log off; limit_rate $arg_rate; try_files /large =404; }
     location = /stub_status { access_log off; stub_status; }
   }
 }
@@ -53,7 +51,7 @@ const images = {
     programs: [],
     command: ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"],
   },
-  /** On port 80: /page (a small page), /logged (the same, the client's address in /run/access.log), /large (200 MB), /slow. */
+  /** On port 80: /page (a small page), /logged (the same, the client's address in /run/access.log), /large (200 MB). */
   nginx: {
     packages: ["busybox-static", "nginx-light", "nginx"],
     programs: ["/usr/sbin/nginx"],
