@@ -139,9 +139,9 @@ export class EngineHttp {
       method: "GET",
       path: `${a.basePath}${path}`,
       agent: agent ?? (false as const),
-      headers: { host: "docker", accept: "application/json", "user-agent": "fairway" },
+      headers: { accept: "application/json", "user-agent": "fairway" },
     };
-    if (a.kind === "unix") return http.request({ ...common, socketPath: a.socketPath });
+    if (a.kind === "unix") return http.request({ ...common, host: "docker", socketPath: a.socketPath });
     if (a.tls === undefined) return http.request({ ...common, host: a.host, port: a.port });
     return https.request({
       ...common,
