@@ -1,4 +1,5 @@
-// Runs the workloads over the variants, interleaved: every round measures each variant once, so that drift meets all alike.
+// Runs the workloads over the variants, interleaved: every round measures each variant once, and every other round in the opposite
+// order, so that drift meets all alike.
 
 import type { EngineKind } from "../test/lab/lib/index.js";
 import { asTable, type Row, type Sample, summarise } from "./report.js";
@@ -32,7 +33,7 @@ export async function bench(options: BenchOptions): Promise<BenchResult> {
   const samples: Sample[] = [];
   try {
     for (let round = 1; round <= rounds; round++) {
-      for (const variant of variants) {
+      for (const variant of round % 2 === 1 ? variants : variants.toReversed()) {
         progress(`round ${round} of ${rounds}, ${variant}`);
         await stage.become(variant);
         for (const workload of workloads)

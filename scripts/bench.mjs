@@ -13,9 +13,13 @@ import { buildLabLibrary } from "./lib/lab-library.mjs";
 import { buildDir } from "./lib/paths.mjs";
 import { Failure } from "./lib/run.mjs";
 import { elapsed, main } from "./lib/step.mjs";
+import { setupBuild, setupRun, setupTest } from "./setup.mjs";
 
 await main(async () => {
   const asked = options();
+  await setupBuild();
+  await setupRun();
+  await setupTest();
   if (asked.engine === "29") await buildEngine29();
   await build();
   await buildLabLibrary();

@@ -10,11 +10,15 @@ import { buildLabLibrary } from "./lib/lab-library.mjs";
 import { buildDir, root } from "./lib/paths.mjs";
 import { Failure } from "./lib/run.mjs";
 import { main } from "./lib/step.mjs";
+import { setupBuild, setupRun, setupTest } from "./setup.mjs";
 
 const kinds = ["20.10", "29"];
 
 await main(async () => {
   const kind = engineAsked();
+  await setupBuild();
+  await setupRun();
+  await setupTest();
   if (kind === "29") await buildEngine29();
   await buildLabLibrary();
   const { createLab, addresses, fairwayPlaces } = await import(join(buildDir, "lab/test/lab/lib/index.js"));
