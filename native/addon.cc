@@ -16,6 +16,10 @@
 #include "program.h"
 #include "ring_buffer.h"
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 namespace fairway {
 
 namespace {
@@ -29,6 +33,14 @@ Napi::Value init(const Napi::CallbackInfo &info) {
 Napi::Value possibleCpus(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), check(libbpf_num_possible_cpus(), "count CPUs", ""));
 }
+
+#ifdef __SANITIZE_ADDRESS__
+// Of the sanitized build alone: reports what has leaked until now.
+Napi::Value checkLeaks(const Napi::CallbackInfo &info) {
+    __lsan_do_recoverable_leak_check();
+    return info.Env().Undefined();
+}
+#endif
 
 template <Napi::Value (*function)(const Napi::CallbackInfo &)>
 void add(Napi::Object &exports, const char *name) {
@@ -66,6 +78,9 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<listConntrack>(exports, "listConntrack");
     add<deleteConntrack>(exports, "deleteConntrack");
     add<updateConntrackTcp>(exports, "updateConntrackTcp");
+#ifdef __SANITIZE_ADDRESS__
+    add<checkLeaks>(exports, "checkLeaks");
+#endif
     return exports;
 }
 

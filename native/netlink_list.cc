@@ -14,7 +14,8 @@ namespace fairway {
 
 namespace {
 
-// Of IFLA_INFO_SLAVE_DATA, for a bridge's port: enough of linux/if_link.h's IFLA_BRPORT_* to hold the one that is read.
+// Of IFLA_INFO_SLAVE_DATA, for a bridge's port: enough of linux/if_link.h's IFLA_BRPORT_* to hold the one
+// that is read.
 constexpr size_t bridgePortAttributes = IFLA_BRPORT_MODE + 1;
 
 void setNumber(Napi::Object &object, const char *name, double value) {

@@ -65,6 +65,8 @@ export interface WatchHandle {
 }
 
 export interface Addon {
+  /** Of the build with sanitizers: has what leaked until now reported. */
+  checkLeaks?(): void;
   init(makeError: (failure: NativeFailure) => Error): void;
   openPinnedMap(path: string): MapHandle;
   createMap(spec: MapSpec): MapHandle;

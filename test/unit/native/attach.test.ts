@@ -11,6 +11,7 @@ import {
 } from "../../../src/native/index.js";
 import {
   bpffs,
+  childEnvironment,
   closing,
   compile,
   enterNewNamespace,
@@ -202,7 +203,7 @@ describe("cgroup", () => {
   /** How a connect() from within the cgroup to a port of lo, where nobody listens, fails. */
   function connect(cgroup: string, port: number): string {
     const script = `echo $$ > ${cgroup}/cgroup.procs && exec 3<>/dev/tcp/127.0.0.1/${port}`;
-    return spawnSync("bash", ["-c", script], { encoding: "utf8" }).stderr;
+    return spawnSync("bash", ["-c", script], { encoding: "utf8", env: childEnvironment }).stderr;
   }
 
   test.each(["inet4_connect", "cgroup_inet4_connect"])("attaches as %s", (type) => {

@@ -3,16 +3,20 @@ import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { onTestFinished } from "vitest";
+import { afterAll, onTestFinished } from "vitest";
 import { requireLlvm } from "../../../scripts/lib/llvm.mjs";
 import { buildDir } from "../../../scripts/lib/paths.mjs";
 import { libbpfDir } from "../../../scripts/libbpf.mjs";
+import { addon } from "../../../src/native/addon.js";
 import { enterNetworkNamespace, NativeError } from "../../../src/native/index.js";
 
 /*
  * These tests talk to the real kernel, as root. What they make is called fwn-..., lies on a bpffs of its own or in
  * network namespaces of its own, and is gone when a test ends.
  */
+
+// Under scripts/asan.mjs: at the end of each file, for vitest kills its processes before they could check at exit.
+afterAll(() => addon().checkLeaks?.());
 
 const fixtures = fileURLToPath(new URL("fixtures", import.meta.url));
 
@@ -42,9 +46,17 @@ export function compileTool(name: string): string {
   return program;
 }
 
+/** Without what loads a sanitizer into this process (scripts/asan.mjs): other programs are not under test. */
+export const childEnvironment: NodeJS.ProcessEnv = { ...process.env };
+delete childEnvironment.LD_PRELOAD;
+
 /** Runs a program to its end and returns what it wrote to stdout. */
 export function run(program: string, ...args: string[]): string {
-  return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  return execFileSync(program, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    env: childEnvironment,
+  });
 }
 
 /** Closes a handle when the test ends. */
