@@ -73,6 +73,7 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 	struct bpf_sock_tuple tuple;
 	struct bpf_ct_opts options;
 	struct nf_conn *ct;
+	int refused;
 
 	conntrack_tuple(packet, &tuple);
 	conntrack_options(packet, &options);
@@ -80,13 +81,22 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 	ct = bpf_skb_ct_alloc(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
 	if (!ct)
 		return NULL;
-	/* A refusal leaves the entry without NAT; the caller sees that in the tuples. */
-	bpf_ct_set_nat_info(ct, &nat_address, port, manip);
+	refused = bpf_ct_set_nat_info(ct, &nat_address, port, manip);
 	bpf_ct_set_timeout(ct, conntrack_first_timeout(packet) * 1000);
-	return bpf_ct_insert_entry(ct);
+	ct = bpf_ct_insert_entry(ct);
+	if (ct && refused) {
+		/* An entry can't be given up before it is inserted; without its NAT it must not stay. */
+		bpf_ct_change_timeout(ct, 0);
+		bpf_ct_release(ct);
+		return NULL;
+	}
+	return ct;
 }
 
-/* Whether flow entries may be made from an entry that is already there. */
+/*
+ * Whether flow entries may be made from an entry that was already there. What is not established is the kernel's still:
+ * handshakes and closings, and the datagrams before an answer, each of which a firewall's rules may refuse.
+ */
 static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, const struct packet *packet)
 {
 	__u8 state;
@@ -94,8 +104,8 @@ static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, con
 	if (ct->status & (IPS_SEQ_ADJUST | IPS_DYING | IPS_TEMPLATE | IPS_HELPER | IPS_OFFLOAD))
 		return false;
 	if (packet->proto != IPPROTO_TCP)
-		return true;
-	/* NONE: made by us and not yet seen by the kernel. Handshakes and closings of its own are the kernel's. */
+		return ct->status & IPS_SEEN_REPLY;
+	/* NONE: made by us and not yet seen by the kernel. */
 	state = ct->proto.tcp.state;
 	return state == TCP_CONNTRACK_NONE || state == TCP_CONNTRACK_ESTABLISHED;
 }

@@ -65,7 +65,7 @@ struct flow_origin {
 static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving,
 				       const struct nf_conntrack_tuple *answered, const struct packet *packet,
 				       const struct flow_origin *origin, enum flow_direction flow_direction,
-				       enum flow_state state, bool anchored)
+				       bool anchored)
 {
 	bool transmit = origin->endpoint_originated == (flow_direction == FLOW_ORIGINAL);
 	struct control *record = control_get();
@@ -92,7 +92,7 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 	flow.sport = answered->dst.u.all;
 	flow.dport = answered->src.u.all;
 	flow.flow_direction = flow_direction;
-	flow.state = state;
+	flow.state = FLOW_NEW;
 	flow.anchored = anchored;
 	if (transmit) {
 		flow.direction = DIRECTION_TRANSMIT;
@@ -107,18 +107,6 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 	return bpf_map_update_elem(&flows, &key, &flow, BPF_ANY);
 }
 
-/* Writes both directions' entries of a connection from its conntrack entry. False when the table refused. */
-static __always_inline bool flow_write_both(const struct nf_conn *ct, const struct packet *packet,
-					    const struct flow_origin *origin, enum flow_state state)
-{
-	const struct nf_conntrack_tuple *original = &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
-	const struct nf_conntrack_tuple *reply = &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
-	bool anchored = packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED;
-
-	return !flow_write(original, reply, packet, origin, FLOW_ORIGINAL, state, anchored) &&
-	       !flow_write(reply, original, packet, origin, FLOW_REPLY, state, anchored);
-}
-
 /* The address at the container's end of a connection. */
 static __always_inline __be32 conntrack_endpoint_address(const struct nf_conn *ct, bool endpoint_originated)
 {
@@ -127,8 +115,25 @@ static __always_inline __be32 conntrack_endpoint_address(const struct nf_conn *c
 }
 
 /*
- * Gives the connection that conntrack knows as ct its flow entries. REASON_NONE, or why the kernel has to go on with it.
- * Does not release ct.
+ * Gives a connection the flow entries of both directions, from its conntrack entry. REASON_NONE, or why not. Does not
+ * release ct.
+ */
+static __always_inline enum reason flow_open(const struct nf_conn *ct, const struct packet *packet,
+					     const struct flow_origin *origin)
+{
+	const struct nf_conntrack_tuple *original = &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
+	const struct nf_conntrack_tuple *reply = &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
+	bool anchored = packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED;
+
+	if (flow_write(original, reply, packet, origin, FLOW_ORIGINAL, anchored) ||
+	    flow_write(reply, original, packet, origin, FLOW_REPLY, anchored))
+		return REASON_FLOW_TABLE_FULL;
+	return REASON_NONE;
+}
+
+/*
+ * As flow_open(), for a connection that conntrack knew already: REASON_CONNTRACK_STATE when it is not (yet, or any more) ours
+ * to take over.
  */
 static __always_inline enum reason flow_adopt(const struct nf_conn *ct, const struct packet *packet,
 					      const struct flow_origin *origin)
@@ -138,9 +143,7 @@ static __always_inline enum reason flow_adopt(const struct nf_conn *ct, const st
 	/* The entry may be older than the plan: another container's, or docker-proxy's, which is the host's. */
 	if (conntrack_endpoint_address(ct, origin->endpoint_originated) != origin->endpoint->address)
 		return REASON_CONNTRACK_STATE;
-	if (!flow_write_both(ct, packet, origin, FLOW_NEW))
-		return REASON_FLOW_TABLE_FULL;
-	return REASON_NONE;
+	return flow_open(ct, packet, origin);
 }
 
 /*

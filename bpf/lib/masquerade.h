@@ -44,6 +44,8 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 		return REASON_NO_MASQUERADE;
 	if (packet->saddr != endpoint->address)
 		return REASON_FOREIGN_SOURCE;
+	if (endpoint->flags & ENDPOINT_FILTERED)
+		return REASON_FILTERED;
 	address = endpoint->snat_address;
 	if (!address)
 		address = uplink_address(origin->route->uplink, origin->route->next_hop);
@@ -53,7 +55,7 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 	if (!ct)
 		return REASON_CONNTRACK_FAILED;
 	masquerade_port_mark(ct);
-	reason = flow_adopt(ct, packet, origin);
+	reason = flow_open(ct, packet, origin);
 	bpf_ct_release(ct);
 	return reason;
 }

@@ -53,10 +53,12 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	}
 	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
 		return REASON_NO_FLOW;
+	if (endpoint->flags & ENDPOINT_FILTERED)
+		return REASON_FILTERED;
 	ct = conntrack_make(skb, packet, port->address, bpf_ntohs(port->port), NF_NAT_MANIP_DST);
 	if (!ct)
 		return REASON_CONNTRACK_FAILED;
-	reason = flow_adopt(ct, packet, &origin);
+	reason = flow_open(ct, packet, &origin);
 	bpf_ct_release(ct);
 	return reason;
 }

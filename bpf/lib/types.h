@@ -74,9 +74,10 @@ enum reason {
 	REASON_ENDPOINT_UNKNOWN = 21, /* the device is no endpoint that the plan knows (yet) */
 	REASON_NO_NEIGHBOUR = 22, /* the next hop's MAC is not known: the kernel resolves it, or says that it can't */
 	REASON_ASYMMETRIC_ROUTE = 23, /* answers would leave by another device: its reverse path filter decides */
+	REASON_FILTERED = 24,         /* a new connection that a firewall's rules may concern: theirs to decide */
 	/* dropped */
-	REASON_REWRITE_FAILED = 24, /* a packet half rewritten can't be given to anyone */
-	REASON_MAX = 25,
+	REASON_REWRITE_FAILED = 25, /* a packet half rewritten can't be given to anyone */
+	REASON_MAX = 26,
 };
 
 /*
@@ -92,6 +93,7 @@ struct control {
 enum endpoint_flags {
 	ENDPOINT_MASQUERADE = 1 << 0, /* new connections to the outside are source-NATed */
 	ENDPOINT_BRIDGING = 1 << 1,   /* endpoints of its network reach it by MAC, unfiltered */
+	ENDPOINT_FILTERED = 1 << 2,   /* a firewall's rules may concern it: the kernel decides its new connections */
 };
 
 /*

@@ -1,5 +1,5 @@
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { FlowDirection, FlowState } from "../../src/generated/types.js";
+import { EndpointFlags, FlowDirection, FlowState } from "../../src/generated/types.js";
 import { Datapath, ipv4, published, slot } from "./lib/datapath.js";
 import { address, mac } from "./lib/host.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -297,3 +297,45 @@ function rewrittenChecksumIsZero(payload: Buffer): boolean {
   while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
   return sum === 0xffff;
 }
+
+describe("where a firewall's rules may concern an endpoint", () => {
+  function filtered(): void {
+    datapath.putEndpoint(slot.web, { flags: EndpointFlags.MASQUERADE | EndpointFlags.FILTERED });
+    datapath.publish(6, published.tcp, 80);
+    datapath.publish(17, published.udp, 53);
+  }
+
+  test.each([
+    ["TCP", { flags: syn }],
+    ["UDP", { protocol: "udp", destinationPort: published.udp }],
+  ] as const)("a new %s connection from outside is the kernel's to decide", (_name, spec) => {
+    filtered();
+    const run = datapath.fromOutside(spec);
+    expect(run.verdict).toBe("next");
+    expect(run.bytes).toEqual(run.before);
+    expect(datapath.reasons()).toEqual({ filtered: 1 });
+    expect(datapath.conntrack()).toHaveLength(0);
+  });
+
+  test("a container's new connection to the outside is the kernel's to decide", () => {
+    filtered();
+    expect(datapath.fromWeb({ flags: syn }).verdict).toBe("next");
+    expect(datapath.reasons()).toEqual({ filtered: 1 });
+    expect(datapath.conntrack()).toHaveLength(0);
+  });
+
+  test("a connection that it let pass goes on on the fast path", () => {
+    handshake();
+    for (const { key } of datapath.flows()) datapath.remove("flows", key);
+    filtered();
+    expect(datapath.fromOutside({ flags: ack }).verdict).toBe("redirect");
+  });
+
+  test("datagrams without an answer yet are not taken over: each may be refused", () => {
+    datapath.fromOutside({ protocol: "udp", destinationPort: published.udp });
+    for (const { key } of datapath.flows()) datapath.remove("flows", key);
+    filtered();
+    expect(datapath.fromOutside({ protocol: "udp", destinationPort: published.udp }).verdict).toBe("next");
+    expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+  });
+});
