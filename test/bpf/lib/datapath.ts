@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Codec } from "../../../src/codec.js";
 import { type MapName, mapDefinitions } from "../../../src/generated/maps.js";
-import type { ProgramName } from "../../../src/generated/programs.js";
+import { type ProgramName, programNames } from "../../../src/generated/programs.js";
 import {
   type Endpoint,
   EndpointFlags,
@@ -21,6 +21,8 @@ const contextSize = 192;
 const contextOffset = { ingressIfindex: 36, ifindex: 40, gsoSegments: 164, gsoSize: 176 } as const;
 const verdicts: Readonly<Record<number, Verdict>> = { 4294967295: "next", 2: "drop", 7: "redirect" };
 
+const mapNames = Object.keys(mapDefinitions) as MapName[];
+
 export type Verdict = "next" | "drop" | "redirect";
 
 /** The slots that the test host's endpoints have. */
@@ -34,6 +36,7 @@ export interface Run {
   bytes: Buffer;
   /** The frame as it went in. */
   before: Buffer;
+  durationNs: number;
 }
 
 export interface RunOptions {
@@ -43,19 +46,41 @@ export interface RunOptions {
 export class Datapath {
   readonly device = makeHost();
   readonly #object = BpfObject.open(readFileSync(objectPath), "fairway");
+  readonly #programs: ReadonlyMap<ProgramName, BpfProgram>;
+  readonly #maps: ReadonlyMap<MapName, BpfMap>;
   #generation = 100;
 
   constructor() {
     this.#object.load();
+    this.#programs = new Map(programNames.map((name) => [name, this.#object.program(name)]));
+    this.#maps = new Map(mapNames.map((name) => [name, this.#object.map(name)]));
   }
 
   close(): void {
+    for (const program of this.#programs.values()) program.close();
+    for (const map of this.#maps.values()) map.close();
     this.#object.close();
+  }
+
+  #program(name: ProgramName): BpfProgram {
+    const program = this.#programs.get(name);
+    if (program === undefined) throw new Error(`no program ${name}`);
+    return program;
+  }
+
+  #map(name: MapName): BpfMap {
+    const map = this.#maps.get(name);
+    if (map === undefined) throw new Error(`no map ${name}`);
+    return map;
+  }
+
+  programInfo(name: ProgramName): ProgramInfo {
+    return this.#program(name).info;
   }
 
   /** Everything as on a host with two endpoints, web (which publishes ports) and db; no flows, no conntrack entries. */
   reset(): void {
-    for (const name of Object.keys(mapDefinitions) as MapName[]) this.#clear(name);
+    for (const name of mapNames) this.#clear(name);
     for (const entry of listConntrack(4)) deleteConntrack(entry.original);
     this.write("control", 0, { epoch: 1, nextGeneration: this.#generation });
     this.putEndpoint(slot.web, {});
@@ -127,7 +152,7 @@ export class Datapath {
     context.writeUInt32LE(this.device[device], contextOffset.ingressIfindex);
     context.writeUInt32LE(options.gso?.segments ?? 0, contextOffset.gsoSegments);
     context.writeUInt32LE(options.gso?.size ?? 0, contextOffset.gsoSize);
-    const result = this.#object.program(program).testRun({ data, context });
+    const result = this.#program(program).testRun({ data, context });
     const verdict = verdicts[result.returnValue];
     if (verdict === undefined) throw new Error(`unexpected return value ${result.returnValue}`);
     return {
@@ -137,6 +162,7 @@ export class Datapath {
       },
       bytes: result.data,
       before: data,
+      durationNs: result.durationNs,
     };
   }
 
@@ -192,7 +218,7 @@ export class Datapath {
 
   /** Packets by reason's name, of one verdict. */
   reasons(verdict: "slow" | "drop" = "slow"): Record<string, number> {
-    const map = this.#object.map("reasons");
+    const map = this.#map("reasons");
     const { key: keyCodec, value: valueCodec } = mapDefinitions.reasons;
     const counts: Record<string, number> = {};
     for (const { key, value } of map.entries()) {
@@ -211,7 +237,7 @@ export class Datapath {
     at: number,
   ): Record<"receive" | "transmit", Record<"fast" | "slow", { packets: number; bytes: number }>> {
     const { key, value } = mapDefinitions.endpoint_counters;
-    const raw = this.#object.map("endpoint_counters").get(key.encode(at));
+    const raw = this.#map("endpoint_counters").get(key.encode(at));
     if (raw === undefined) throw new Error(`no counters in slot ${at}`);
     const sum = (direction: number, path: number): { packets: number; bytes: number } => {
       const total = { packets: 0, bytes: 0 };
@@ -230,31 +256,31 @@ export class Datapath {
 
   write<K, V>(name: MapName, key: K, value: V): void {
     const definition = mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
-    this.#object.map(name).set(definition.key.encode(key), definition.value.encode(value));
+    this.#map(name).set(definition.key.encode(key), definition.value.encode(value));
   }
 
   read<V>(name: MapName, key: unknown): V {
     const definition = mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
-    const value = this.#object.map(name).get(definition.key.encode(key));
+    const value = this.#map(name).get(definition.key.encode(key));
     if (value === undefined) throw new Error(`no such entry in ${name}`);
     return definition.value.decode(value) as V;
   }
 
   remove(name: MapName, key: unknown): void {
     const definition = mapDefinitions[name] as { key: Codec<unknown> };
-    this.#object.map(name).delete(definition.key.encode(key));
+    this.#map(name).delete(definition.key.encode(key));
   }
 
   #entries(name: MapName): { key: unknown; value: unknown }[] {
     const definition = mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
-    return [...this.#object.map(name).entries()].map(({ key, value }) => ({
+    return [...this.#map(name).entries()].map(({ key, value }) => ({
       key: definition.key.decode(key),
       value: definition.value.decode(value),
     }));
   }
 
   #clear(name: MapName): void {
-    const map = this.#object.map(name);
+    const map = this.#map(name);
     if (mapDefinitions[name].type.includes("array")) {
       const zero = Buffer.alloc(map.valueLength);
       // Arrays have no deletion; the test host uses their first slots, and masquerade_ports all.
