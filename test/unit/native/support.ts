@@ -94,7 +94,9 @@ export function enterNewNamespace(): string {
 export function newNamespace(): string {
   const name = `fwn-${process.pid}-${namespaces++}`;
   run("ip", "netns", "add", name);
-  onTestFinished(() => run("ip", "netns", "delete", name));
+  onTestFinished(() => {
+    run("ip", "netns", "delete", name);
+  });
   return name;
 }
 
