@@ -33,7 +33,8 @@ interface ProgramCost {
 interface PathCost {
   /** Median of single runs, less the same of a program that finds nothing to do. */
   ns: number;
-  quartiles: [number, number];
+  lowerQuartile: number;
+  upperQuartile: number;
 }
 
 interface Report {
