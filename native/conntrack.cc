@@ -17,8 +17,8 @@ namespace fairway {
 
 namespace {
 
-// Requests sent together. Their answers (some 300 bytes each, charged by the kernel at most 1 KiB) must fit
-// into the socket's default receive buffer of 208 KiB.
+// Requests sent together. Their answers, which the kernel charges with some 2 KiB each, wait in the socket's
+// receive buffer, of 208 KiB at the least.
 constexpr size_t requestsTogether = 64;
 
 using CtAttributes = Attributes<CTA_MAX + 1>;

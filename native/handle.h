@@ -48,12 +48,13 @@ public:
         fd_ = std::move(*info[0].template As<Napi::External<Fd>>().Data());
     }
 
-    static Napi::Value make(Napi::Env env, Fd fd) {
+    // name is for messages: the kernel's own are cut to 15 characters. Without one the kernel's is used.
+    static Napi::Value make(Napi::Env env, Fd fd, const std::string &name = "") {
         Napi::Object object = T::constructor(addonData(env)).New({Napi::External<Fd>::New(env, &fd)});
-        try {
-            T::Unwrap(object)->opened();
-        } catch (const Failure &failure) {
-            throw toError(env, failure);
+        T *handle = T::Unwrap(object);
+        handle->opened();
+        if (!name.empty()) {
+            handle->name_ = name;
         }
         return object;
     }

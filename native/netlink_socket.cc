@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t bufferSize = 64 * 1024; // the kernel makes dump messages of at most 32 KiB
 constexpr int dumpTries = 20;
+constexpr int receiveBuffer = 1024 * 1024; // beyond net.core.rmem_max only with CAP_NET_ADMIN
 
 } // namespace
 
@@ -39,6 +40,7 @@ NetlinkSocket::NetlinkSocket(int bus, std::string operation)
     if (socket_ == nullptr || mnl_socket_bind(socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0) {
         fail(errno, "netlink socket");
     }
+    setsockopt(fd(), SOL_SOCKET, SO_RCVBUFFORCE, &receiveBuffer, sizeof(receiveBuffer));
     int on = 1;
     // All three only make answers better; kernels have them since 4.20.
     mnl_socket_setsockopt(socket_.get(), NETLINK_EXT_ACK, &on, sizeof(on));

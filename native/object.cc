@@ -243,7 +243,7 @@ Napi::Value Object::map(const Napi::CallbackInfo &info) {
     if (!loaded_ || fd < 0) {
         throw Failure{ENOENT, "open map", name, "it was not loaded", ""};
     }
-    return Map::make(info.Env(), duplicate(fd, "open map", name));
+    return Map::make(info.Env(), duplicate(fd, "open map", name), name);
 }
 
 Napi::Value Object::program(const Napi::CallbackInfo &info) {
@@ -252,7 +252,7 @@ Napi::Value Object::program(const Napi::CallbackInfo &info) {
     if (!loaded_ || fd < 0) {
         throw Failure{ENOENT, "open program", name, "it was not loaded", ""};
     }
-    return Program::make(info.Env(), duplicate(fd, "open program", name));
+    return Program::make(info.Env(), duplicate(fd, "open program", name), name);
 }
 
 Napi::Value Object::close(const Napi::CallbackInfo &info) {

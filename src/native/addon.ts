@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./conntrack.js";
 import { NativeError, type NativeFailure } from "./errors.js";
@@ -104,15 +105,30 @@ export function addon(): Addon {
     fileURLToPath(new URL("../../build/Release/fairway_native.node", import.meta.url));
   if (!existsSync(path)) {
     throw new NativeError({
-      errno: 2,
+      errno: constants.errno.ENOENT,
       operation: "load addon",
       object: path,
       text: "No such file or directory",
       detail: "npm run build makes it",
     });
   }
-  const fresh = createRequire(import.meta.url)(path) as Addon;
+  const fresh = load(path);
   fresh.init((failure) => new NativeError(failure));
   loaded = fresh;
   return fresh;
+}
+
+/** NativeError ENOEXEC with the loader's words when the file is not for this machine, or a library of it is missing. */
+function load(path: string): Addon {
+  try {
+    return createRequire(import.meta.url)(path) as Addon;
+  } catch (error) {
+    throw new NativeError({
+      errno: constants.errno.ENOEXEC,
+      operation: "load addon",
+      object: path,
+      text: "Exec format error",
+      detail: error instanceof Error ? error.message : String(error),
+    });
+  }
 }

@@ -4,6 +4,7 @@ import { BpfLink } from "./link.js";
 
 export interface ProgramInfo {
   id: number;
+  /** Cut to 15 characters by the kernel. */
   name: string;
   /** As in libbpf and bpftool: "sched_cls", "xdp", "cgroup_sock_addr", ... */
   type: string;
