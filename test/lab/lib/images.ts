@@ -3,7 +3,17 @@
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { copyFile, mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { cacheDir } from "./paths.js";
@@ -147,6 +157,13 @@ async function findBusybox(): Promise<string> {
   throw new Error("busybox-static is missing: `npm run setup` installs it");
 }
 
+/** Removes what the cache has of an image in other versions. */
+async function forgetOthers(directory: string, name: string, tar: string): Promise<void> {
+  for (const file of await readdir(directory))
+    if (file.startsWith(`${name}-`) && join(directory, file) !== tar)
+      await rm(join(directory, file), { force: true });
+}
+
 /** The path of an image's tar file; built when the cache has no current one. */
 export async function imageTar(name: ImageName): Promise<string> {
   const image: Image = images[name];
@@ -161,6 +178,7 @@ export async function imageTar(name: ImageName): Promise<string> {
     const made = join(directory, `.${name}-${process.pid}.tar`);
     await run(["tar", "--owner=0", "--group=0", "-C", rootfs, "-cf", made, "."]);
     await rename(made, tar);
+    await forgetOthers(directory, name, tar);
   } finally {
     await rm(work, { recursive: true, force: true });
   }
