@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { forget } from "../../../scripts/lib/current.mjs";
 import { atLeast, type Failure, run, versionIn } from "../../../scripts/lib/run.mjs";
 import { step } from "../../../scripts/lib/step.mjs";
@@ -13,9 +13,11 @@ let directory: string;
 const names = [`test of steps ${process.pid}`, `test of failing steps ${process.pid}`] as const;
 
 beforeAll(() => {
+  vi.spyOn(process.stderr, "write").mockReturnValue(true);
   directory = mkdtempSync(join(tmpdir(), "fairway-steps-test-"));
 });
 afterAll(() => {
+  vi.restoreAllMocks();
   for (const name of names) forget(name);
   rmSync(directory, { recursive: true, force: true });
 });
