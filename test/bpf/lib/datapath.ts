@@ -282,14 +282,11 @@ export class Datapath {
   #clear(name: MapName): void {
     const map = this.#map(name);
     if (mapDefinitions[name].type.includes("array")) {
-      const zero = Buffer.alloc(map.valueLength);
       // Arrays have no deletion; the test host uses their first slots, and masquerade_ports all.
       const used = name === "masquerade_ports" ? 65536 : Math.min(8, map.info.maxEntries);
-      for (let index = 0; index < used; index += 1) {
-        const key = Buffer.alloc(4);
-        key.writeUInt32LE(index);
-        map.set(key, zero);
-      }
+      const keys = Buffer.alloc(used * 4);
+      for (let index = 0; index < used; index += 1) keys.writeUInt32LE(index, index * 4);
+      map.setBatch(keys, Buffer.alloc(used * map.valueLength));
       return;
     }
     for (const { key } of map.entries()) map.delete(key);
