@@ -16,7 +16,8 @@ import { enterNetworkNamespace, NativeError } from "../../../src/native/index.js
  */
 
 // Under scripts/asan.mjs: at the end of each file, for vitest kills its processes before they could check at exit.
-afterAll(() => addon().checkLeaks?.());
+// It searches all of the process's memory, which takes seconds, on a busy machine many.
+afterAll(() => addon().checkLeaks?.(), 120_000);
 
 const fixtures = fileURLToPath(new URL("fixtures", import.meta.url));
 
