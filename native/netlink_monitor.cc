@@ -3,6 +3,8 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -23,6 +25,10 @@ constexpr int datagramsPerTurn = 256;
 // Room for some ten thousand notifications while JavaScript is busy.
 constexpr int receiveBuffer = 8 * 1024 * 1024;
 
+int busOf(const std::string &kind) {
+    return kind == "firewall" ? NETLINK_NETFILTER : NETLINK_ROUTE;
+}
+
 std::vector<int> groupsOf(const std::string &kind) {
     if (kind == "link") {
         return {RTNLGRP_LINK};
@@ -39,6 +45,9 @@ std::vector<int> groupsOf(const std::string &kind) {
     if (kind == "rule") {
         return {RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE};
     }
+    if (kind == "firewall") {
+        return {NFNLGRP_NFTABLES};
+    }
     throw Failure{EINVAL, operation, kind, "no such group", ""};
 }
 
@@ -52,7 +61,14 @@ Napi::Object event(Napi::Env env, const char *kind, bool added, int64_t ifindex)
     return result;
 }
 
-// Appends what a message tells, where it tells something.
+// Every transaction of nftables ends with its generation's number; what it consists of comes before.
+void appendFirewall(Napi::Array &events, const nlmsghdr *message) {
+    if (message->nlmsg_type == (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN)) {
+        events.Set(events.Length(), event(events.Env(), "firewall", true, 0));
+    }
+}
+
+// Appends what a message of rtnetlink tells, where it tells something.
 void append(Napi::Array &events, const nlmsghdr *message) {
     Napi::Env env = events.Env();
     const void *payload = mnl_nlmsg_get_payload(message);
@@ -116,11 +132,16 @@ void Monitor::open(const Napi::CallbackInfo &info) {
     auto kinds = info[0].As<Napi::Array>();
     onEvents_ = Napi::Persistent(info[1].As<Napi::Function>());
     onLost_ = Napi::Persistent(info[2].As<Napi::Function>());
-    socket_ = std::make_unique<NetlinkSocket>(NETLINK_ROUTE, operation);
+    const uint32_t count = kinds.Length();
+    bus_ = count > 0 ? busOf(kinds.Get(0u).As<Napi::String>()) : NETLINK_ROUTE;
+    socket_ = std::make_unique<NetlinkSocket>(bus_, operation);
     // FORCE goes beyond net.core.rmem_max and needs CAP_NET_ADMIN; without it the smaller buffer loses more.
     setsockopt(socket_->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &receiveBuffer, sizeof(receiveBuffer));
-    for (uint32_t index = 0; index < kinds.Length(); index++) {
+    for (uint32_t index = 0; index < count; index++) {
         std::string kind = kinds.Get(index).As<Napi::String>();
+        if (busOf(kind) != bus_) {
+            throw Failure{EINVAL, operation, kind, "can't be combined with other groups", ""};
+        }
         for (int group : groupsOf(kind)) {
             if (setsockopt(socket_->fd(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) < 0) {
                 throw Failure{errno, operation, kind, "", ""};
@@ -156,7 +177,11 @@ void Monitor::receive(Napi::Env env) {
         int left = static_cast<int>(size);
         auto *message = reinterpret_cast<const nlmsghdr *>(buffer.data());
         for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-            append(events, message);
+            if (bus_ == NETLINK_NETFILTER) {
+                appendFirewall(events, message);
+            } else {
+                append(events, message);
+            }
         }
     }
     if (events.Length() > 0) {

@@ -10,7 +10,7 @@
 
 namespace fairway {
 
-// Notifications of rtnetlink. See NetMonitor in src/native/netlink.ts.
+// Notifications of rtnetlink, or of nftables. See NetMonitor in src/native/netlink.ts.
 class Monitor : public Guarded<Monitor> {
 public:
     static void define(Napi::Env env);
@@ -22,6 +22,7 @@ private:
     void receive(Napi::Env env);
     Napi::Value close(const Napi::CallbackInfo &info);
 
+    int bus_ = 0; // NETLINK_ROUTE, NETLINK_NETFILTER
     std::unique_ptr<NetlinkSocket> socket_;
     std::unique_ptr<Watcher> watcher_;
     Napi::FunctionReference onEvents_;

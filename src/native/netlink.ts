@@ -95,10 +95,12 @@ export function netnsId(path: string): number | undefined {
   return addon().netnsId(path);
 }
 
-export type NetGroup = "link" | "address" | "route" | "neighbour" | "rule";
+/** "firewall": a transaction of nftables (iptables-nft is one of its users), of whatever content. */
+export type NetGroup = "link" | "address" | "route" | "neighbour" | "rule" | "firewall";
 
 export interface NetEvent {
   kind: NetGroup;
+  /** Of kind "firewall" always "new". */
   action: "new" | "del";
   /** Of the device concerned; of a route the outgoing device, where it has exactly one. */
   ifindex?: number;
@@ -109,7 +111,8 @@ export interface NetEvent {
 /**
  * Tells of changes. Events of one wake-up come as one array, in the kernel's order. When they come faster than they are
  * read the kernel drops some: onLost says so, after what it did not drop, and what one knows must be listed anew. Keeps the process alive until
- * close(). What a callback throws becomes an uncaught exception.
+ * close(). What a callback throws becomes an uncaught exception. "firewall" comes from another part of the kernel than the
+ * others, and can't be combined with them.
  */
 export class NetMonitor {
   readonly #handle: WatchHandle;

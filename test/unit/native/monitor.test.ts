@@ -1,6 +1,14 @@
 import { beforeEach, expect, test } from "vitest";
 import { type NetEvent, type NetGroup, NetMonitor } from "../../../src/native/index.js";
-import { closing, enterNewNamespace, eventually, ifindexOf, nativeError, run } from "./support.js";
+import {
+  closing,
+  enterNewNamespace,
+  eventually,
+  ifindexOf,
+  nativeError,
+  newNamespace,
+  run,
+} from "./support.js";
 
 let events: NetEvent[];
 let arrays: number;
@@ -116,6 +124,52 @@ test("is silent after close, also from within a callback", async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   expect(calls).toBe(1);
 });
+
+test("tells of every transaction of nftables, by whatever tool, and of nothing else", async () => {
+  monitor("firewall");
+  const said = () => events.length;
+  run("nft", "add", "table", "inet", "fwn");
+  await eventually(() => said() === 1);
+  run("nft", "add chain inet fwn f { type filter hook forward priority 0; }; add rule inet fwn f drop");
+  await eventually(() => said() === 2);
+  run("nft", "list", "ruleset");
+  run("ip", "link", "set", "lo", "mtu", "30000");
+  run("iptables-nft", "-A", "FORWARD", "-j", "DROP");
+  await eventually(() => said() > 2);
+  expect(events).toEqual(events.map(() => ({ kind: "firewall", action: "new" })));
+  const before = said();
+  run("iptables-nft", "-D", "FORWARD", "-j", "DROP");
+  await eventually(() => said() === before + 1);
+  run("nft", "list", "ruleset");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(said()).toBe(before + 1);
+  expect(lost).toBe(0);
+});
+
+test("does not hear of another namespace's firewall", async () => {
+  const there = newNamespace();
+  monitor("firewall");
+  run("ip", "netns", "exec", there, "nft", "add", "table", "inet", "there");
+  run("nft", "add", "table", "inet", "here");
+  await eventually(() => events.length > 0);
+  expect(events).toEqual([{ kind: "firewall", action: "new" }]);
+});
+
+test.each([[["firewall", "link"]], [["link", "firewall"]]] as [NetGroup[]][])(
+  "refuses to combine %s",
+  (groups) => {
+    expect(
+      nativeError(
+        () =>
+          new NetMonitor(
+            groups,
+            () => {},
+            () => {},
+          ),
+      ),
+    ).toMatchObject({ code: "EINVAL", object: groups[1] });
+  },
+);
 
 test("refuses a group that it doesn't know", () => {
   const wrong = "weather" as unknown as NetGroup;
