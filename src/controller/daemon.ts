@@ -6,15 +6,17 @@ import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/cl
 import { Inventory } from "../docker/inventory.js";
 import type { EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
-import { bridgingObstacle } from "../host/firewall.js";
 import { hostState } from "../host/snapshot.js";
+import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
 import { formatIpv4 } from "../ipv4.js";
 import { plan } from "../plan/plan.js";
 import type { Plan } from "../plan/types.js";
+import { chooseUplinks } from "../plan/uplinks.js";
 import { Backoff } from "./backoff.js";
 import { EngineWatch } from "./engine_watch.js";
+import { FirewallWatch } from "./firewall_watch.js";
 import { HostWatch } from "./host_watch.js";
 import { StatusServer } from "./status_server.js";
 import { Trigger } from "./trigger.js";
@@ -47,6 +49,7 @@ export class Daemon implements MetricsSource {
   #inventory: Inventory | undefined;
   #datapath: Datapath | undefined;
   #hostWatch: HostWatch | undefined;
+  #firewallWatch: FirewallWatch | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #firstPass: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
@@ -58,9 +61,8 @@ export class Daemon implements MetricsSource {
   #plan: Plan | undefined;
   #reconciles = { count: 0, failures: 0, lastSuccessAt: 0, last: undefined as ReconcileResult | undefined };
   #warned = new Set<string>();
-  #bridgingObstacle: string | undefined;
-  #firewallSeenAt = 0;
-  #firewallBridges = "";
+  /** The firewall's rules, other than the engine's, that the datapath was last applied with. */
+  #foreignRules: string | undefined;
 
   constructor(
     readonly config: DaemonConfig,
@@ -124,7 +126,7 @@ export class Daemon implements MetricsSource {
     this.#watchHost();
     await this.#watchEngine(this.#client);
     this.#repeat(RESYNC_MS, () => {
-      this.#firewallSeenAt = 0;
+      this.#firewallWatch?.forget();
       this.#inventory?.mark(undefined);
       this.#trigger.fire("resync");
     });
@@ -159,6 +161,9 @@ export class Daemon implements MetricsSource {
     });
     this.#hostWatch = watch;
     this.#closers.push(() => watch.close());
+    const firewall = new FirewallWatch(() => this.#trigger.fire("firewall", true));
+    this.#firewallWatch = firewall;
+    this.#closers.push(() => firewall.close());
   }
 
   async #watchEngine(client: EngineClient): Promise<void> {
@@ -254,7 +259,7 @@ export class Daemon implements MetricsSource {
     const engine = await this.#lookAtEngine();
     const looked = performance.now();
     result.engineMs = looked - started;
-    const host = hostState(sandboxKeys(engine), await this.#lookAtFirewall(engine));
+    const host = await this.#lookAtHost(engine);
     const planned = plan(engine, host, { uplinks: this.config.uplinks });
     const decided = performance.now();
     result.hostMs = decided - looked;
@@ -264,6 +269,7 @@ export class Daemon implements MetricsSource {
     result.removed = applied?.removed ?? 0;
     this.#engineState = engine;
     this.#plan = planned;
+    this.#voidFor(host.foreignRules);
     this.#hostWatch?.know(host, planned, engineBridges(engine));
     this.#warn(planned);
     this.#retryIfUnsettled(planned);
@@ -278,16 +284,25 @@ export class Daemon implements MetricsSource {
     return this.#engineState;
   }
 
-  /** Nobody tells of changed rules; they are looked at at the start, with every re-list, and when there is a new bridge. */
-  async #lookAtFirewall(engine: EngineState): Promise<string | undefined> {
+  async #lookAtHost(engine: EngineState): Promise<HostState> {
+    const host = hostState(sandboxKeys(engine));
     const bridges = engineBridges(engine);
-    const names = [...bridges].sort().join();
-    if (this.#firewallSeenAt === 0 || names !== this.#firewallBridges) {
-      this.#bridgingObstacle = await bridgingObstacle(bridges);
-      this.#firewallSeenAt = Date.now();
-      this.#firewallBridges = names;
-    }
-    return this.#bridgingObstacle;
+    const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
+    const firewall = await this.#firewallWatch?.look(
+      { bridges, snatAddresses: new Set(engine.networks.flatMap((n) => n.hostIpv4 ?? [])) },
+      new Set(uplinks.map((u) => u.name)),
+    );
+    if (firewall === undefined) throw new Error("the firewall is not watched");
+    return { ...host, ...firewall };
+  }
+
+  /** What was open before rules of the user's changed is looked up again in conntrack. */
+  #voidFor(foreignRules: string): void {
+    const before = this.#foreignRules;
+    this.#foreignRules = foreignRules;
+    if (before === undefined || before === foreignRules) return;
+    const epoch = this.#datapath?.bumpEpoch();
+    this.deps.log.info({ epoch }, "the host's firewall rules changed: every flow finds its way anew");
   }
 
   #account(result: ReconcileResult, failure: unknown): void {

@@ -113,7 +113,9 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
     address: planned.address,
     snatAddress: planned.snatAddress,
     flags:
-      (planned.masquerade ? EndpointFlags.MASQUERADE : 0) | (planned.bridging ? EndpointFlags.BRIDGING : 0),
+      (planned.masquerade ? EndpointFlags.MASQUERADE : 0) |
+      (planned.bridging ? EndpointFlags.BRIDGING : 0) |
+      (planned.filtered ? EndpointFlags.FILTERED : 0),
     mtu: planned.mtu,
     mac: planned.mac,
     bridgeMac: planned.bridgeMac,

@@ -1,5 +1,5 @@
 import { listAddresses, listLinks, listRoutes, netnsId } from "../native/index.js";
-import type { DefaultRoute, HostState } from "./state.js";
+import type { DefaultRoute, FirewallState, HostState } from "./state.js";
 import { readSysctls } from "./sysctl.js";
 
 /** RT_TABLE_MAIN and RTN_UNICAST of linux/rtnetlink.h. */
@@ -7,12 +7,11 @@ const MAIN_TABLE = 254;
 const UNICAST = 1;
 
 /**
- * The host as it is now. Cheap: three netlink dumps, one request per container namespace, a dozen small files.
+ * The host as it is now, but for its firewall, which takes longer and so has its own rhythm. Cheap: three netlink dumps, one request per container namespace, a dozen small files.
  * @param sandboxKeys paths of the containers' network namespaces, as the engine names them
- * @param bridgingObstacle as bridgingObstacle() in firewall.ts found it; it takes longer, and so has its own rhythm
  * @throws NativeError where netlink fails
  */
-export function hostState(sandboxKeys: Iterable<string>, bridgingObstacle: string | undefined): HostState {
+export function hostState(sandboxKeys: Iterable<string>): Omit<HostState, keyof FirewallState> {
   // The links first: listing them has the kernel give ids to the namespaces of their peers.
   const links = listLinks();
   const addresses = listAddresses();
@@ -27,7 +26,6 @@ export function hostState(sandboxKeys: Iterable<string>, bridgingObstacle: strin
     defaultRoutes: defaultRoutes(),
     nsids,
     sysctls: readSysctls(),
-    bridgingObstacle,
   };
 }
 

@@ -24,17 +24,25 @@ export interface DefaultRoute {
   priority: number;
 }
 
-/** One look at the host's network namespace, taken by netlink and /proc. */
-export interface HostState {
+/** What of the host's firewall is not the engine's. */
+export interface FirewallState {
+  /**
+   * The first rule that may concern packets routed between an uplink and a container, or why it can't be known;
+   * undefined: nothing but the engine's own rules does.
+   */
+  routingObstacle: string | undefined;
+  /** The same for packets between containers of one network. */
+  bridgingObstacle: string | undefined;
+  /** Differs when any of them has changed. */
+  foreignRules: string;
+}
+
+/** One look at the host's network namespace, taken by netlink, /proc and the firewall's tools. */
+export interface HostState extends FirewallState {
   links: NetLink[];
   addresses: NetAddress[];
   defaultRoutes: DefaultRoute[];
   /** Sandbox key (path of a namespace file) to the id by which our namespace knows it; those without an id are missing. */
   nsids: Map<string, number>;
   sysctls: HostSysctls;
-  /**
-   * Why packets between containers of one network have to go through the kernel (rules that are not the engine's);
-   * undefined: they need not.
-   */
-  bridgingObstacle: string | undefined;
 }

@@ -64,6 +64,7 @@ function planEndpoints(
         veths,
         gateway: endpoint === gateway,
         filteredBridging: host.bridgingObstacle !== undefined,
+        filtered: host.routingObstacle !== undefined,
       });
       if ("code" in planned) {
         warnings.push(planned);
@@ -76,7 +77,14 @@ function planEndpoints(
   for (const name of filtered) {
     warnings.push({
       code: "bridging_filtered",
-      message: `network ${show(name)}: containers reach each other on the slow path: ${host.bridgingObstacle}`,
+      message: `network ${show(name)}: containers reach each other on the slow path: ${mayConcern(host.bridgingObstacle)}`,
+      transient: false,
+    });
+  }
+  if (host.routingObstacle !== undefined && found.length > 0) {
+    warnings.push({
+      code: "connections_filtered",
+      message: `new connections are decided by the kernel's firewall rules and go fast once established: ${mayConcern(host.routingObstacle)}`,
       transient: false,
     });
   }
@@ -97,6 +105,7 @@ interface EndpointPlace {
   veths: Map<string, NetLink>;
   gateway: boolean;
   filteredBridging: boolean;
+  filtered: boolean;
 }
 
 function planEndpoint(
@@ -137,11 +146,16 @@ function planEndpoint(
     snatAddress: masquerade ? snat : 0,
     masquerade,
     bridging: network.icc && !place.filteredBridging && !isNatedWithin(veth),
+    filtered: place.filtered,
     mtu: veth.mtu,
     mac,
     bridgeMac,
     gateway: place.gateway,
   };
+}
+
+function mayConcern(rule: string | undefined): string {
+  return `a rule of yours may concern them (${rule})`;
 }
 
 /**

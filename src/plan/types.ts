@@ -36,6 +36,8 @@ export interface PlannedEndpoint {
   snatAddress: number;
   masquerade: boolean;
   bridging: boolean;
+  /** The kernel's firewall rules decide its new connections from and to outside. */
+  filtered: boolean;
   /** Of the veth: IP packet length. */
   mtu: number;
   /** The container's, 6 bytes. */
@@ -73,6 +75,7 @@ export interface PlanWarning {
     | "endpoint_without_address"
     | "endpoint_duplicate_address"
     | "bridging_filtered"
+    | "connections_filtered"
     | "port_conflict"
     | "uplink_missing"
     | "uplink_is_bridge"

@@ -14,8 +14,30 @@ const ADDRESSES_MAX = 8;
 
 /**
  * The devices that lead outside: those that the user named, else every Ethernet device that is up, has a global IPv4
- * address, and is no loopback, bridge or part of one (a container's veth is; bonds' parts too).
+ * address, and is no loopback, bridge or part of one (a container's veth is; bonds' parts too). Only those that are up.
  */
+export function chooseUplinks(
+  host: Pick<HostState, "links" | "addresses">,
+  engineBridges: ReadonlySet<string>,
+  options: PlanOptions,
+): NetLink[] {
+  if (options.uplinks.length > 0)
+    return host.links.filter((link) => options.uplinks.includes(link.name) && isUp(link));
+  const byIndex = new Map(host.links.map((l) => [l.ifindex, l]));
+  const isPart = (link: NetLink) =>
+    ["bridge", "bond", "team"].includes(byIndex.get(link.master ?? -1)?.kind ?? "") ||
+    engineBridges.has(byIndex.get(link.master ?? -1)?.name ?? "");
+  return host.links.filter(
+    (link) =>
+      link.type === ARPHRD_ETHER &&
+      isUp(link) &&
+      (link.flags & IFF_LOOPBACK) === 0 &&
+      link.kind !== "bridge" &&
+      !isPart(link) &&
+      primaryAddresses(host, link.ifindex).length > 0,
+  );
+}
+
 export function planUplinks(
   host: HostState,
   engineBridges: ReadonlySet<string>,
@@ -23,34 +45,14 @@ export function planUplinks(
   warnings: PlanWarning[],
 ): PlannedUplink[] {
   const byIndex = new Map(host.links.map((l) => [l.ifindex, l]));
-  const isPart = (link: NetLink) =>
-    ["bridge", "bond", "team"].includes(byIndex.get(link.master ?? -1)?.kind ?? "") ||
-    engineBridges.has(byIndex.get(link.master ?? -1)?.name ?? "");
-  const isUp = (link: NetLink) => (link.flags & IFF_UP) !== 0;
-
-  let chosen: NetLink[];
-  if (options.uplinks.length > 0) {
-    chosen = host.links.filter((link) => options.uplinks.includes(link.name));
-    for (const name of new Set(options.uplinks)) {
-      const link = chosen.find((l) => l.name === name);
-      if (link === undefined || !isUp(link)) {
-        const message = `uplink ${name} is ${link === undefined ? "gone" : "down"}`;
-        warnings.push({ code: "uplink_missing", message, transient: false });
-      }
+  for (const name of new Set(options.uplinks)) {
+    const link = host.links.find((l) => l.name === name);
+    if (link === undefined || !isUp(link)) {
+      const message = `uplink ${name} is ${link === undefined ? "gone" : "down"}`;
+      warnings.push({ code: "uplink_missing", message, transient: false });
     }
-  } else {
-    chosen = host.links.filter(
-      (link) =>
-        link.type === ARPHRD_ETHER &&
-        isUp(link) &&
-        (link.flags & IFF_LOOPBACK) === 0 &&
-        link.kind !== "bridge" &&
-        !isPart(link) &&
-        primaryAddresses(host, link.ifindex).length > 0,
-    );
   }
-  const uplinks = chosen
-    .filter(isUp)
+  const uplinks = chooseUplinks(host, engineBridges, options)
     .map((link) => ({
       ifindex: link.ifindex,
       name: link.name,
@@ -62,8 +64,12 @@ export function planUplinks(
   return uplinks;
 }
 
+function isUp(link: NetLink): boolean {
+  return (link.flags & IFF_UP) !== 0;
+}
+
 /** Global, not secondary, in the kernel's order: what masquerading chooses from. */
-function primaryAddresses(host: HostState, ifindex: number): PlannedUplink["addresses"] {
+function primaryAddresses(host: Pick<HostState, "addresses">, ifindex: number): PlannedUplink["addresses"] {
   return host.addresses.flatMap((a) => {
     if (a.family !== 4 || a.ifindex !== ifindex || a.scope !== RT_SCOPE_UNIVERSE) return [];
     const address = parseIpv4(a.address);

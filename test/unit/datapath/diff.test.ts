@@ -94,6 +94,8 @@ describe("a first plan", () => {
 
   it("keeps endpoints that don't bridge out of the forwarding table", () => {
     const state = stateAfter(planOf([endpoint(1, { bridging: false, masquerade: false })]));
+    const kernels = stateAfter(planOf([endpoint(1, { filtered: true })]));
+    expect(kernels.endpoints.get(0)?.flags).toBe(7);
     expect(state.filled.fdb.size).toBe(0);
     expect(state.endpoints.get(0)?.flags).toBe(0);
   });

@@ -76,5 +76,7 @@ export function hostFor(engine: EngineState): HostState {
       },
     },
     bridgingObstacle: undefined,
+    routingObstacle: undefined,
+    foreignRules: "",
   };
 }

@@ -182,10 +182,29 @@ describe("endpoints", () => {
 
   it("does not bridge where rules that are not the engine's see bridged packets, and says so once per network", async () => {
     const { engine, host } = await scene("api-1.41-engine-20.10");
-    host.bridgingObstacle = "a rule of yours may concern it";
+    host.bridgingObstacle = "filter: -A DOCKER-USER -j DROP";
     const result = plan(engine, host, auto);
     expect(result.endpoints.filter((e) => e.bridging)).toEqual([]);
     expect(codes(result)).toEqual(["bridging_filtered", "bridging_filtered", "bridging_filtered"]);
+    expect(result.endpoints.filter((e) => e.filtered)).toEqual([]);
+  });
+
+  it("leaves new connections to the kernel where rules that are not the engine's may concern them, and says so once", async () => {
+    const { engine, host } = await scene("api-1.41-engine-20.10");
+    expect(plan(engine, host, auto).endpoints.filter((e) => e.filtered)).toEqual([]);
+    host.routingObstacle = "filter: -A DOCKER-USER -j DROP";
+    const result = plan(engine, host, auto);
+    expect(result.endpoints.length).toBeGreaterThan(1);
+    expect(result.endpoints.filter((e) => !e.filtered)).toEqual([]);
+    expect(result.warnings).toEqual([
+      {
+        code: "connections_filtered",
+        message:
+          "new connections are decided by the kernel's firewall rules and go fast once established: a rule of yours may concern them (filter: -A DOCKER-USER -j DROP)",
+        transient: false,
+      },
+    ]);
+    expect(plan({ ...engine, containers: [] }, host, auto).warnings).toEqual([]);
   });
 
   it("does not bridge where the engine runs without docker-proxy: answers of published ports are NATed in the bridge", async () => {

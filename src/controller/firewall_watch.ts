@@ -1,0 +1,78 @@
+import { lookAtFirewall, usesLegacyTables } from "../host/firewall.js";
+import type { EngineTraces } from "../host/firewall_rules.js";
+import type { FirewallState } from "../host/state.js";
+import { NetMonitor } from "../native/index.js";
+
+/** The engine writes rules one by one; a network is listed when all of its own are there. */
+const QUIET_MS = 100;
+const MOST_MS = 1_000;
+/** Reading takes tens of milliseconds: no more often than this. */
+const APART_MS = 1_000;
+/** Nobody tells of changes in the kernel's old tables. */
+const LEGACY_MS = 5_000;
+
+/** Knows what the firewall's rules mean for the datapath, and when they have to be looked at again. */
+export class FirewallWatch {
+  readonly #monitor: NetMonitor;
+  readonly #poll: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
+  /** The first change that has not been looked at. */
+  #changedAt: number | undefined;
+  #known: { of: string; state: FirewallState } | undefined;
+  #readAt = Number.NEGATIVE_INFINITY;
+  #changes = 0;
+
+  /** @param changed there may be something new to see with look() */
+  constructor(
+    private readonly changed: () => void,
+    legacyMs = LEGACY_MS,
+  ) {
+    this.#monitor = new NetMonitor(
+      ["firewall"],
+      () => this.#lookSoon(),
+      () => this.#lookSoon(),
+    );
+    this.#poll = setInterval(() => {
+      if (usesLegacyTables()) this.#lookSoon();
+    }, legacyMs);
+  }
+
+  /** The rules as they are, read anew only if they, or what they are judged by, may have changed since. */
+  async look(engine: EngineTraces, uplinks: ReadonlySet<string>): Promise<FirewallState> {
+    const of = [engine.bridges, engine.snatAddresses, uplinks].map((s) => [...s].sort().join()).join(";");
+    if (this.#known?.of === of) return this.#known.state;
+    this.#readAt = performance.now();
+    const changes = this.#changes;
+    const state = await lookAtFirewall(engine, uplinks);
+    // What changed while they were being read may not be in it.
+    if (changes === this.#changes) this.#known = { of, state };
+    return state;
+  }
+
+  /** The next look() reads anew. */
+  forget(): void {
+    this.#changes++;
+    this.#known = undefined;
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    clearInterval(this.#poll);
+    this.#monitor.close();
+  }
+
+  #lookSoon(): void {
+    const now = performance.now();
+    this.#changedAt ??= now;
+    const quiet = Math.min(now + QUIET_MS, this.#changedAt + MOST_MS);
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(
+      () => {
+        this.#changedAt = undefined;
+        this.forget();
+        this.changed();
+      },
+      Math.max(quiet, this.#readAt + APART_MS) - now,
+    );
+  }
+}

@@ -1,0 +1,225 @@
+/**
+ * What of a host's firewall is not the engine's own, and which packets it may concern: those routed between an uplink and
+ * a container, and those bridged between two containers of one network. The latter meet the rules of iptables and nftables
+ * only where net.bridge.bridge-nf-call-iptables is on (br_netfilter is what engines before 28 load, so that it mostly is).
+ * What concerns a packet has to decide it: the engine's own rules may be passed by, a rule that a user wrote may not. When
+ * unsure it is the user's. IPv4 only, as the fast path is. Pure.
+ */
+
+/** What the engine's rules are recognised by. */
+export interface EngineTraces {
+  /** Names of its bridges. */
+  bridges: ReadonlySet<string>;
+  /** Addresses that it was told to translate sources to, in place of the uplink's. */
+  snatAddresses: ReadonlySet<string>;
+}
+
+export interface ForeignRule {
+  /** One line for people, e.g. "filter: -A DOCKER-USER -s 10.0.0.0/8 -j DROP". */
+  text: string;
+  routed: boolean;
+  bridged: boolean;
+  /** What else changes when what is behind it changes. */
+  behind?: unknown;
+}
+
+/** Chains of iptables that forwarded and bridged packets pass, by table, and the one that the engine leaves to the user. */
+const PASSED: Readonly<Record<string, readonly string[]>> = {
+  raw: ["PREROUTING"],
+  mangle: ["PREROUTING", "FORWARD", "POSTROUTING"],
+  nat: ["PREROUTING", "POSTROUTING"],
+  filter: ["FORWARD", "DOCKER-USER"],
+  security: ["FORWARD"],
+};
+
+const STANDARD_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
+
+/**
+ * The rules that engines from 20.10 to 29 write outside their own chains, as iptables-save prints them. `bridge` has to be a
+ * bridge of the engine's, `snat` an address that it was told.
+ */
+const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
+  raw: [
+    /^-A PREROUTING -d [\d.]+\/32 ! -i (?<bridge>\S+) -j DROP$/,
+    /^-A PREROUTING -d 127\.[\d.]+\/32 ! -i lo -p \w+ -m \w+ --dport \d+ -j DROP$/,
+  ],
+  nat: [
+    /^-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER(-INGRESS)?$/,
+    /^-A POSTROUTING -s \S+ ! -o (?<bridge>\S+) -j (MASQUERADE|SNAT --to-source (?<snat>\S+))$/,
+    /^-A POSTROUTING -o (?<bridge>\S+) -m addrtype --src-type LOCAL -j (MASQUERADE|SNAT --to-source \S+)$/,
+    // A container that reaches its own published port (hairpin): never from one container to another.
+    /^-A POSTROUTING -s ([\d.]+\/32) -d \1 -p \w+ -m \w+ --dport \d+ -j (MASQUERADE|SNAT --to-source \S+)$/,
+  ],
+  filter: [
+    /^-A FORWARD -j DOCKER-(USER|FORWARD|INGRESS|ISOLATION-STAGE-1|CT|INTERNAL|BRIDGE)$/,
+    /^-A FORWARD -o (?<bridge>\S+) -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT$/,
+    /^-A FORWARD -i (?<bridge>\S+) ! -o \k<bridge> -j ACCEPT$/,
+    /^-A FORWARD -i (?<bridge>\S+) -o \k<bridge> -j (ACCEPT|DROP)$/,
+    /^-A FORWARD -o (?<bridge>\S+) -j DOCKER$/,
+    /^-A FORWARD -m set --match-set docker-ext-bridges-v4 dst -j DOCKER$/,
+    /^-A FORWARD -m set --match-set docker-ext-bridges-v4 dst -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT$/,
+    /^-A DOCKER-USER -j RETURN$/,
+  ],
+};
+
+/** Chains that the engine fills. */
+const ENGINES_CHAINS = /^DOCKER(-FORWARD|-INGRESS|-ISOLATION-STAGE-[12]|-CT|-INTERNAL|-BRIDGE)?$/;
+
+/** Bridges that the engine names itself: its rules are there before it lists the network. */
+const ENGINES_BRIDGES = /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/;
+
+/**
+ * The rules and policies of iptables that are not the engine's, and those of the chains that they lead to.
+ * @param saved what iptables-save printed
+ * @param uplinks names of the devices that lead outside
+ * @param bridgedToo whether bridged packets meet them
+ */
+export function foreignRules(
+  saved: string,
+  engine: EngineTraces,
+  uplinks: ReadonlySet<string>,
+  bridgedToo: boolean,
+): ForeignRule[] {
+  const found: ForeignRule[] = [];
+  const { tables, unreadable } = parseSaved(saved);
+  for (const text of unreadable) found.push({ text, routed: true, bridged: bridgedToo });
+  for (const [table, { policies, rules }] of tables) {
+    const chains = new Set(PASSED[table] ?? []);
+    // The set grows while it is walked: by the chains that are led to.
+    for (const chain of chains) {
+      const policy = policies.get(chain) ?? "-";
+      // The engine makes filter's FORWARD drop, and has an ACCEPT for all that may pass.
+      if (policy !== "-" && policy !== "ACCEPT" && table !== "filter")
+        found.push({ text: `${table}: ${chain} ${policy}`, routed: true, bridged: bridgedToo });
+      for (const rule of rules.get(chain) ?? []) {
+        const routed = concerns(rule, (name) => uplinks.has(name) || isEngineBridge(name, engine));
+        const bridged = bridgedToo && concerns(rule, (name) => isEngineBridge(name, engine));
+        if ((!routed && !bridged) || isEngineRule(table, rule, engine)) continue;
+        found.push({ text: `${table}: ${rule}`, routed, bridged });
+        const target = / -[jg] (\S+)/.exec(rule)?.[1];
+        if (target !== undefined && !ENGINES_CHAINS.test(target)) chains.add(target);
+      }
+    }
+  }
+  return found;
+}
+
+/**
+ * The chains of nftables that are neither iptables' nor the engine's and do something with packets that are forwarded.
+ * @param ruleset what `nft --json --stateless --terse list ruleset` printed
+ * @param bridgedToo whether bridged packets meet those of IP's families; they always meet the bridge family's
+ * @throws SyntaxError, TypeError where it is nothing of the kind
+ */
+export function foreignChains(ruleset: string, bridgedToo: boolean): ForeignRule[] {
+  const objects = parseRuleset(ruleset);
+  const found: ForeignRule[] = [];
+  for (const { chain } of objects) {
+    if (chain?.hook === undefined || !sees(chain) || isKnownChain(chain)) continue;
+    const idle =
+      chain.policy !== "drop" && !objects.some(({ rule }) => isOf(rule, chain) && rule?.chain === chain.name);
+    if (idle) continue;
+    const behind = objects.filter(({ chain: other, rule, set, map }) =>
+      isOf(other ?? rule ?? set ?? map, chain),
+    );
+    const text = `nftables: table ${chain.family} ${chain.table}, chain ${chain.name}`;
+    found.push({ text, routed: true, bridged: bridgedToo || LINK_FAMILIES.has(chain.family), behind });
+  }
+  return found;
+}
+
+/** Whether iptables keeps rules in nftables. Parameters as foreignChains(). */
+export function hasIptables(ruleset: string): boolean {
+  return parseRuleset(ruleset).some(({ chain }) => chain !== undefined && isIptables(chain));
+}
+
+interface SavedTable {
+  policies: Map<string, string>;
+  rules: Map<string, string[]>;
+}
+
+function parseSaved(saved: string): { tables: Map<string, SavedTable>; unreadable: string[] } {
+  const tables = new Map<string, SavedTable>();
+  const unreadable: string[] = [];
+  let name = "";
+  for (const line of saved.split("\n").map((l) => l.trim())) {
+    if (line.startsWith("*")) name = line.slice(1);
+    // "# Table `filter' is incompatible, use 'nft' tool."
+    else if (line.startsWith("#") && line.includes("incompatible")) unreadable.push(line.slice(1).trim());
+    const table = tables.get(name) ?? { policies: new Map(), rules: new Map() };
+    tables.set(name, table);
+    const [first = "", second = ""] = line.split(" ", 2);
+    if (line.startsWith(":")) table.policies.set(first.slice(1), second);
+    if (first !== "-A") continue;
+    const rules = table.rules.get(second) ?? [];
+    table.rules.set(second, rules);
+    rules.push(line);
+  }
+  return { tables, unreadable };
+}
+
+function isEngineRule(table: string, rule: string, engine: EngineTraces): boolean {
+  return (ENGINES_OWN[table] ?? []).some((own) => {
+    const match = own.exec(rule);
+    if (match === null) return false;
+    const { bridge, snat } = match.groups ?? {};
+    if (bridge === undefined) return true;
+    // Of a network that is not listed yet the address is not known, and nothing of it is on the fast path.
+    const snatKnown = snat === undefined || engine.snatAddresses.has(snat) || !engine.bridges.has(bridge);
+    return isEngineBridge(bridge, engine) && snatKnown;
+  });
+}
+
+function isEngineBridge(name: string, engine: EngineTraces): boolean {
+  return engine.bridges.has(name) || ENGINES_BRIDGES.test(name);
+}
+
+/** A rule for packets that come in or go out at a device that none of ours pass can't concern them. */
+function concerns(rule: string, passes: (name: string) => boolean): boolean {
+  for (const [, negated, name = ""] of rule.matchAll(/(! )?-[io] (\S+)/g)) {
+    if (negated === undefined && !name.endsWith("+") && !passes(name)) return false;
+  }
+  return true;
+}
+
+/** As nft's JSON has it (libnftables-json(5)); what is not read is left out. */
+interface NftChain {
+  family: string;
+  table: string;
+  name: string;
+  /** Only of those that packets come to by themselves. */
+  hook?: string;
+  policy?: string;
+}
+
+type NftPart = { family?: string; table?: string; chain?: string };
+
+interface NftObject {
+  chain?: NftChain;
+  rule?: NftPart;
+  set?: NftPart;
+  map?: NftPart;
+}
+
+const LINK_FAMILIES: ReadonlySet<string> = new Set(["bridge", "netdev"]);
+
+function parseRuleset(ruleset: string): NftObject[] {
+  return (JSON.parse(ruleset) as { nftables: NftObject[] }).nftables;
+}
+
+/** What is forwarded passes the bridge's input and output as well: between its ports and the bridge as a host's device. */
+function sees({ family, hook }: NftChain): boolean {
+  if (LINK_FAMILIES.has(family)) return true;
+  return ["ip", "inet"].includes(family) && hook !== "input" && hook !== "output";
+}
+
+function isKnownChain(chain: NftChain): boolean {
+  return isIptables(chain) || (chain.family === "ip" && chain.table === "docker-bridges");
+}
+
+function isIptables({ family, table, name }: NftChain): boolean {
+  return family === "ip" && Object.hasOwn(PASSED, table) && STANDARD_CHAINS.includes(name);
+}
+
+function isOf(part: NftPart | undefined, { family, table }: NftChain): boolean {
+  return part?.family === family && part.table === table;
+}

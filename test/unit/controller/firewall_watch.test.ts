@@ -1,0 +1,89 @@
+import { beforeEach, expect, test } from "vitest";
+import { FirewallWatch } from "../../../src/controller/firewall_watch.js";
+import { closing, enterNewNamespace, eventually, run } from "../native/support.js";
+
+/* With real rules, in network namespaces of its own. */
+
+const engine = { bridges: new Set(["docker0"]), snatAddresses: new Set<string>() };
+const uplinks = new Set(["eth0"]);
+
+let calls: number[];
+beforeEach(() => {
+  enterNewNamespace();
+  calls = [];
+});
+
+const watch = () => closing(new FirewallWatch(() => calls.push(performance.now())));
+const look = (firewall: FirewallWatch) => firewall.look(engine, uplinks);
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+test("tells of a rule within a quarter of a second, and sees it", async () => {
+  const firewall = watch();
+  expect(await look(firewall)).toMatchObject({ routingObstacle: undefined, bridgingObstacle: undefined });
+  // Reading once a second at most.
+  await pause(1000);
+  const rule = ["FORWARD", "-s", "198.18.0.7", "-j", "DROP"];
+  run("iptables-nft", "-A", ...rule);
+  const written = performance.now();
+  await eventually(() => calls.length > 0);
+  expect((calls[0] ?? 0) - written).toBeLessThan(250);
+  const seen = await look(firewall);
+  expect(seen.routingObstacle).toBe("filter: -A FORWARD -s 198.18.0.7/32 -j DROP");
+  expect(await look(firewall)).toBe(seen);
+  run("iptables-nft", "-D", ...rule);
+  await eventually(() => calls.length > 1);
+  const after = await look(firewall);
+  expect(after.routingObstacle).toBeUndefined();
+  expect(after.foreignRules).not.toBe(seen.foreignRules);
+});
+
+test("tells of many changes about once a second, during them and after the last", async () => {
+  const firewall = watch();
+  await look(firewall);
+  const begin = performance.now();
+  run("nft", "add", "table", "inet", "fwn");
+  for (let i = 0; i < 60; i++) {
+    run("nft", "add", "chain", "inet", "fwn", `c${i}`);
+    // What the daemon does when it is told.
+    if (calls.length > 0) await look(firewall);
+    await pause(40);
+  }
+  const end = performance.now();
+  const seconds = (end - begin) / 1000;
+  expect(calls.length).toBeGreaterThanOrEqual(Math.floor(seconds) - 1);
+  expect(calls.length).toBeLessThanOrEqual(Math.ceil(seconds) + 1);
+  const during = calls.length;
+  await eventually(() => calls.length > during);
+  expect((calls.at(-1) ?? 0) - end).toBeLessThan(1200);
+  await pause(1300);
+  expect(calls.length).toBe(during + 1);
+});
+
+test("reads anew when it is judged by other devices, and when it is told to forget", async () => {
+  const firewall = watch();
+  run("iptables-nft", "-A", "FORWARD", "-i", "eth7", "-j", "DROP");
+  const first = await look(firewall);
+  expect(first.routingObstacle).toBeUndefined();
+  const other = await firewall.look(engine, new Set(["eth7"]));
+  expect(other.routingObstacle).toBe("filter: -A FORWARD -i eth7 -j DROP");
+  expect(other.foreignRules).not.toBe(first.foreignRules);
+  firewall.forget();
+  expect(await firewall.look(engine, new Set(["eth7"]))).toEqual(other);
+});
+
+test("takes a table that it can't read for the user's", async () => {
+  const firewall = watch();
+  run("nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; }");
+  run("nft", "add rule ip filter FORWARD meta mark 7 ct count over 3 drop");
+  expect((await look(firewall)).routingObstacle).toMatch(/filter/);
+});
+
+test("looks at the kernel's old tables again and again, where they are in use", async () => {
+  const firewall = closing(new FirewallWatch(() => calls.push(performance.now()), 300));
+  await look(firewall);
+  await pause(1300);
+  expect(calls).toEqual([]);
+  run("iptables-legacy", "-A", "FORWARD", "-s", "198.18.0.7", "-j", "DROP");
+  await eventually(() => calls.length > 0);
+  expect((await look(firewall)).routingObstacle).toBe("filter: -A FORWARD -s 198.18.0.7/32 -j DROP");
+});
