@@ -33,8 +33,7 @@ interface ProgramCost {
 interface PathCost {
   /** Median of single runs, less the same of a program that finds nothing to do. */
   ns: number;
-  lowerQuartile: number;
-  upperQuartile: number;
+  quartiles: [number, number];
 }
 
 interface Report {

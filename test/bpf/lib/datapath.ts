@@ -12,7 +12,15 @@ import {
   VerdictName,
 } from "../../../src/generated/types.js";
 import { netmask, parseIpv4, parseMac } from "../../../src/ipv4.js";
-import { BpfObject, type ConntrackEntry, deleteConntrack, listConntrack } from "../../../src/native/index.js";
+import {
+  type BpfMap,
+  BpfObject,
+  type BpfProgram,
+  type ConntrackEntry,
+  deleteConntrack,
+  listConntrack,
+  type ProgramInfo,
+} from "../../../src/native/index.js";
 import { address, type DeviceName, mac, makeHost } from "./host.js";
 import { frame, type PacketSpec, type ParsedPacket, parseFrame } from "./packet.js";
 
