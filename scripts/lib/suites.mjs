@@ -16,11 +16,11 @@ import { runVisible } from "./run.mjs";
 
 /** Suites in the order in which they run; `npm test` runs those with `always`. */
 export const suites = [
-  { name: "unit", always: true, root: false },
-  { name: "asan", always: true, root: true },
-  { name: "bpf", always: true, root: true },
-  { name: "lab", always: true, root: true },
-  { name: "vm", always: false, root: true },
+  { name: "unit", always: true },
+  { name: "asan", always: true },
+  { name: "bpf", always: true },
+  { name: "lab", always: true },
+  { name: "vm", always: false },
 ];
 
 /** Suites that make devices, and so run in a network namespace of their own. */
