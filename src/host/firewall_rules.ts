@@ -96,7 +96,7 @@ export function foreignRules(
         const bridged = bridgedToo && concerns(rule, (name) => isEngineBridge(name, engine));
         if ((!routed && !bridged) || isEngineRule(table, rule, engine)) continue;
         found.push({ text: `${table}: ${rule}`, routed, bridged });
-        const target = / -[jg] (\S+)/.exec(rule)?.[1];
+        const target = / -[jg] (\S+)/.exec(withoutQuoted(rule))?.[1];
         if (target !== undefined && !ENGINES_CHAINS.test(target)) chains.add(target);
       }
     }
@@ -175,10 +175,15 @@ function isEngineBridge(name: string, engine: EngineTraces): boolean {
 
 /** A rule for packets that come in or go out at a device that none of ours pass can't concern them. */
 function concerns(rule: string, passes: (name: string) => boolean): boolean {
-  for (const [, negated, name = ""] of rule.matchAll(/(! )?-[io] (\S+)/g)) {
+  for (const [, negated, name = ""] of withoutQuoted(rule).matchAll(/ (! )?-[io] (\S+)/g)) {
     if (negated === undefined && !name.endsWith("+") && !passes(name)) return false;
   }
   return true;
+}
+
+/** Comments and the like may hold anything, other rules' words too. */
+function withoutQuoted(rule: string): string {
+  return rule.replace(/"(\\.|[^"\\])*"/g, '""');
 }
 
 /** As nft's JSON has it (libnftables-json(5)); what is not read is left out. */

@@ -94,10 +94,16 @@ describe("a first plan", () => {
 
   it("keeps endpoints that don't bridge out of the forwarding table", () => {
     const state = stateAfter(planOf([endpoint(1, { bridging: false, masquerade: false })]));
-    const kernels = stateAfter(planOf([endpoint(1, { filtered: true })]));
-    expect(kernels.endpoints.get(0)?.flags).toBe(7);
     expect(state.filled.fdb.size).toBe(0);
     expect(state.endpoints.get(0)?.flags).toBe(0);
+  });
+
+  it("marks endpoints whose new connections are the kernel's, and those that are so no longer, in place", () => {
+    const state = stateAfter(planOf([endpoint(1, { filtered: true })]));
+    expect(state.endpoints.get(0)?.flags).toBe(7);
+    expect(diff(state, planOf([endpoint(1)])).write).toMatchObject([
+      { slot: 0, fresh: false, endpoint: { flags: 3 } },
+    ]);
   });
 
   it("writes as many of an uplink's addresses as there is room for", () => {

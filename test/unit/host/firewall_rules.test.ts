@@ -56,6 +56,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     ["filter", "-A FORWARD -i docker0 -o docker0 -p tcp -m tcp --dport 22 -j DROP"],
     ["filter", "-A FORWARD -i br-+ -j DROP"],
     ["filter", "-A FORWARD ! -i eth0 -j DROP"],
+    ["filter", '-A FORWARD -m comment --comment "not \\" -i wg0 -j X" -j DROP'],
     ["filter", "-A FORWARD -m physdev --physdev-is-bridged -j DROP"],
     ["nat", "-A POSTROUTING -s 172.17.0.0/16 -d 172.17.0.0/16 -j MASQUERADE"],
     ["nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j SNAT --to-source 198.18.0.7"],
