@@ -38,13 +38,10 @@ async function lintOutcome() {
 
 await main(async () => {
   const { chosen, names, whole } = parse(process.argv.slice(2));
-  const onHost = chosen.some(({ root }) => root);
-  if (onHost) checkHost();
+  checkHost();
   await setupBuild();
-  if (onHost) {
-    await setupRun();
-    await setupTest();
-  } else if (whole) await setupTest();
+  await setupRun();
+  await setupTest();
   if (chosen.some(({ name }) => name === "lab")) await buildEngine29();
   await build();
 
