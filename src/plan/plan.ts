@@ -8,15 +8,8 @@ import { isUnicast, parseIpv4, parseMac } from "../ipv4.js";
 import type { NetLink } from "../native/index.js";
 import { gatewayEndpoint } from "./gateway.js";
 import { planPorts } from "./ports.js";
-import type { Plan, PlannedEndpoint, PlanOptions, PlanWarning } from "./types.js";
+import type { GatewayOf, Plan, PlannedEndpoint, PlanOptions, PlanWarning } from "./types.js";
 import { planUplinks } from "./uplinks.js";
-
-/** What the plan of one container's ports needs of its gateway endpoint. */
-export interface GatewayOf {
-  container: EngineContainer;
-  network: EngineNetwork;
-  endpoint: PlannedEndpoint;
-}
 
 export function plan(engine: EngineState, host: HostState, options: PlanOptions): Plan {
   const warnings: PlanWarning[] = engine.warnings.map((message) => ({

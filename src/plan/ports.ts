@@ -1,6 +1,5 @@
 import { isUnicast, parseIpv4 } from "../ipv4.js";
-import type { GatewayOf } from "./plan.js";
-import type { PlannedPort, PlanWarning } from "./types.js";
+import type { GatewayOf, PlannedPort, PlanWarning } from "./types.js";
 
 /**
  * Published ports of IPv4, each led to its container's gateway endpoint. Left to the engine's own ways: loopback host

@@ -3,6 +3,8 @@
  * are src/datapath's). IPv4 addresses are numbers in host order ("10.0.0.1" is 0x0a000001).
  */
 
+import type { EngineContainer, EngineNetwork } from "../docker/model.js";
+
 export interface Plan {
   /** Sorted by endpoint id. */
   endpoints: PlannedEndpoint[];
@@ -65,6 +67,13 @@ export interface PlannedUplink {
   mtu: number;
   /** The primary IPv4 addresses, in the kernel's order, at most UPLINK_ADDRESSES_MAX. */
   addresses: { address: number; netmask: number }[];
+}
+
+/** What the plan of one container's ports needs of its gateway endpoint. */
+export interface GatewayOf {
+  container: EngineContainer;
+  network: EngineNetwork;
+  endpoint: PlannedEndpoint;
 }
 
 /** Something that is not (or not yet) on the fast path though one could expect it, and why. */
