@@ -72,7 +72,7 @@ export class FirewallWatch {
         this.forget();
         this.changed();
       },
-      Math.max(quiet, this.#readAt + APART_MS) - now,
+      Math.max(now, quiet, this.#readAt + APART_MS) - now,
     );
   }
 }
