@@ -289,7 +289,11 @@ export class Daemon implements MetricsSource {
     const bridges = engineBridges(engine);
     const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
     const firewall = await this.#firewallWatch?.look(
-      { bridges, snatAddresses: new Set(engine.networks.flatMap((n) => n.hostIpv4 ?? [])) },
+      {
+        bridges,
+        hostBridges: new Set(host.links.flatMap((l) => (l.kind === "bridge" ? l.name : []))),
+        snatAddresses: new Set(engine.networks.flatMap((n) => n.hostIpv4 ?? [])),
+      },
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");

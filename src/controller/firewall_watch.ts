@@ -39,7 +39,9 @@ export class FirewallWatch {
 
   /** The rules as they are, read anew only if they, or what they are judged by, may have changed since. */
   async look(engine: EngineTraces, uplinks: ReadonlySet<string>): Promise<FirewallState> {
-    const of = [engine.bridges, engine.snatAddresses, uplinks].map((s) => [...s].sort().join()).join(";");
+    const of = [engine.bridges, engine.hostBridges, engine.snatAddresses, uplinks]
+      .map((s) => [...s].sort().join())
+      .join(";");
     if (this.#known?.of === of) return this.#known.state;
     this.#readAt = performance.now();
     const changes = this.#changes;

@@ -10,6 +10,8 @@
 export interface EngineTraces {
   /** Names of its bridges. */
   bridges: ReadonlySet<string>;
+  /** Names of all bridges on the host: the engine writes a network's rules before it lists the network. */
+  hostBridges: ReadonlySet<string>;
   /** Addresses that it was told to translate sources to, in place of the uplink's. */
   snatAddresses: ReadonlySet<string>;
 }
@@ -36,7 +38,7 @@ const STANDARD_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTIN
 
 /**
  * The rules that engines from 20.10 to 29 write outside their own chains, as iptables-save prints them. `bridge` has to be a
- * bridge of the engine's, `snat` an address that it was told.
+ * bridge of the engine's, `own` that or one of a network that is not listed yet, `snat` an address that the engine was told.
  */
 const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
   raw: [
@@ -45,7 +47,7 @@ const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   nat: [
     /^-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER(-INGRESS)?$/,
-    /^-A POSTROUTING -s \S+ ! -o (?<bridge>\S+) -j (MASQUERADE|SNAT --to-source (?<snat>\S+))$/,
+    /^-A POSTROUTING -s \S+ ! -o (?<own>\S+) -j (MASQUERADE|SNAT --to-source (?<snat>\S+))$/,
     /^-A POSTROUTING -o (?<bridge>\S+) -m addrtype --src-type LOCAL -j (MASQUERADE|SNAT --to-source \S+)$/,
     // A container that reaches its own published port (hairpin): never from one container to another.
     /^-A POSTROUTING -s ([\d.]+\/32) -d \1 -p \w+ -m \w+ --dport \d+ -j (MASQUERADE|SNAT --to-source \S+)$/,
@@ -161,11 +163,13 @@ function isEngineRule(table: string, rule: string, engine: EngineTraces): boolea
   return (ENGINES_OWN[table] ?? []).some((own) => {
     const match = own.exec(rule);
     if (match === null) return false;
-    const { bridge, snat } = match.groups ?? {};
-    if (bridge === undefined) return true;
+    const { bridge, own: masqueraded, snat } = match.groups ?? {};
+    if (bridge !== undefined) return isEngineBridge(bridge, engine);
+    if (masqueraded === undefined) return true;
     // Of a network that is not listed yet the address is not known, and nothing of it is on the fast path.
-    const snatKnown = snat === undefined || engine.snatAddresses.has(snat) || !engine.bridges.has(bridge);
-    return isEngineBridge(bridge, engine) && snatKnown;
+    const snatKnown =
+      snat === undefined || engine.snatAddresses.has(snat) || !engine.bridges.has(masqueraded);
+    return snatKnown && (isEngineBridge(masqueraded, engine) || engine.hostBridges.has(masqueraded));
   });
 }
 

@@ -4,7 +4,11 @@ import { closing, enterNewNamespace, eventually, run } from "../native/support.j
 
 /* With real rules, in network namespaces of its own. */
 
-const engine = { bridges: new Set(["docker0"]), snatAddresses: new Set<string>() };
+const engine = {
+  bridges: new Set(["docker0"]),
+  hostBridges: new Set<string>(),
+  snatAddresses: new Set<string>(),
+};
 const uplinks = new Set(["eth0"]);
 
 let calls: number[];

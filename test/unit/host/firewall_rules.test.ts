@@ -27,7 +27,11 @@ function fixture(name: string): string {
 }
 
 describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules beside engine %s", (name) => {
-  const engine = { bridges: engines[name], snatAddresses: new Set(["198.18.0.9"]) };
+  const engine = {
+    bridges: engines[name],
+    hostBridges: new Set([...engines[name], "brnew"]),
+    snatAddresses: new Set(["198.18.0.9"]),
+  };
   const plain = fixture(`iptables-save-${name}.txt`);
   const found = (rules: string, bridgedToo = true) => foreignRules(rules, engine, uplinks, bridgedToo);
   /** The engine's rules with more, in a table that may or may not be there. */
@@ -40,7 +44,11 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
   });
 
   it("finds nothing in what the engine wrote for a network that it has not listed yet", () => {
-    const early = { bridges: new Set<string>(), snatAddresses: new Set<string>() };
+    const early = {
+      bridges: new Set<string>(),
+      hostBridges: new Set<string>(),
+      snatAddresses: new Set<string>(),
+    };
     const named = plain.split("\n").filter((line) => !line.includes("brquiet"));
     named.push("*nat", "-A POSTROUTING -s 172.30.0.0/16 ! -o br-0123456789ab -j SNAT --to-source 198.18.0.7");
     expect(foreignRules(named.join("\n"), early, uplinks, true)).toEqual([]);
@@ -66,6 +74,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     ["mangle", "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu"],
     ["raw", "-A PREROUTING -p udp -j NOTRACK"],
     ["raw", "-A PREROUTING -d 172.17.0.2/32 ! -i eth1 -j DROP"],
+    ["raw", "-A PREROUTING -d 198.18.0.5/32 ! -i brnew -j DROP"],
     ["security", "-A FORWARD -j DROP"],
   ])("finds for routed and for bridged packets in %s: %s", (table, rule) => {
     const text = `${table}: ${rule}`;
@@ -91,6 +100,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     ["filter", ":FORWARD DROP [0:0]"],
     ["filter", "-A DOCKER-USER -j RETURN"],
     ["nat", "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j SNAT --to-source 198.18.0.9"],
+    ["nat", "-A POSTROUTING -s 172.31.0.0/16 ! -o brnew -j MASQUERADE"],
     ["nat", "-A OUTPUT -p tcp -j REDIRECT --to-ports 1"],
     ["mangle", "-A INPUT -j ACCEPT"],
     ["mangle", ":FORWARD ACCEPT [7:420]"],
