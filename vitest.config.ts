@@ -7,7 +7,7 @@ export default defineConfig({
     slowTestThreshold: 10_000,
     projects: [
       { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
-      // Programs in the kernel and machines made of namespaces: one file at a time.
+      // Programs in the kernel, all in one network namespace: one file at a time.
       {
         test: {
           name: "bpf",
@@ -16,12 +16,22 @@ export default defineConfig({
           testTimeout: 20_000,
         },
       },
+      // Each file has machines of its own, made of namespaces, and mostly waits for them.
       {
         test: {
           name: "lab",
           include: ["test/lab/**/*.test.ts"],
-          fileParallelism: false,
+          maxWorkers: 2,
           testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+      {
+        test: {
+          name: "fuzz",
+          include: ["test/fuzz/**/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 180_000,
           hookTimeout: 180_000,
         },
       },

@@ -1,9 +1,12 @@
-// Runs the workloads over the variants, interleaved: every round measures each variant once, and every other round in the opposite
-// order, so that drift meets all alike.
+// Runs the workloads over the variants. Two hosts stand side by side, with an engine each and the same servers: one with
+// fairway, one without, where the `host` variant's servers are too (so that it has Docker's rules loaded). Nothing has to be
+// switched between two measurements, which can be short and interleaved: in every round and for every workload the variants
+// follow each other directly, in an order that rotates.
 
+import { cpus, release } from "node:os";
 import type { EngineKind } from "../test/lab/lib/index.js";
-import { asTable, type Row, type Sample, summarise } from "./report.js";
-import { createStage, type Stage, type Variant } from "./stage.js";
+import { asTable, type Row, type Sample, summarise, type Variant } from "./report.js";
+import { type Seat, Stage } from "./stage.js";
 import { type Workload, workloads } from "./workloads.js";
 
 /** What to run. */
@@ -13,6 +16,10 @@ export interface BenchOptions {
   /** Of every single measurement. */
   readonly seconds: number;
   readonly variants: readonly Variant[];
+  /** Names of workloads; undefined: all. */
+  readonly only?: readonly string[] | undefined;
+  /** Every namespace handles its packets on its own core. */
+  readonly ownCores: boolean;
   /** Called before every measurement. */
   readonly progress: (text: string) => void;
 }
@@ -20,46 +27,85 @@ export interface BenchOptions {
 /** What came out. */
 export interface BenchResult {
   readonly engine: EngineKind;
+  readonly kernel: string;
+  readonly cpu: string;
+  readonly cores: number;
+  readonly ownCores: boolean;
   readonly rounds: number;
+  readonly seconds: number;
   readonly rows: readonly Row[];
   readonly samples: readonly Sample[];
 }
 
-/** Brings a lab up, measures, takes it down. */
+/** Brings the hosts up, measures, takes them down. */
 export async function bench(options: BenchOptions): Promise<BenchResult> {
   const { kind, rounds, variants, progress } = options;
-  progress(`engine ${kind} and its containers`);
-  const stage = await createStage(kind);
-  const samples: Sample[] = [];
+  const chosen = choose(options.only);
+  const stages: Stage[] = [];
+  const bringUp = async (name: string) => {
+    progress(`${name}: engine ${kind} and its containers`);
+    const stage = await Stage.create(options);
+    stages.push(stage);
+    return stage;
+  };
   try {
-    for (let round = 1; round <= rounds; round++) {
-      for (const variant of round % 2 === 1 ? variants : variants.toReversed()) {
-        progress(`round ${round} of ${rounds}, ${variant}`);
-        await stage.become(variant);
-        for (const workload of workloads)
-          samples.push(await measure(stage, workload, variant, round, options.seconds));
+    const plain = await bringUp("host without fairway");
+    const seats = new Map<Variant, Seat>([
+      ["docker", plain.seat("container")],
+      ["host", plain.seat("host")],
+    ]);
+    if (variants.includes("fairway")) {
+      const stage = await bringUp("host with fairway");
+      await stage.startFairway();
+      seats.set("fairway", stage.seat("container"));
+    }
+    const seatOf = (variant: Variant) => {
+      const seat = seats.get(variant);
+      if (!seat) throw new Error(`no such variant: ${variant}`);
+      return seat;
+    };
+    // A first round warms up and is not counted; it tells the share of the fast path.
+    const fastShares = new Map<string, number>();
+    for (const workload of chosen) {
+      progress(`warm-up, ${workload.name}`);
+      for (const variant of variants) {
+        const seat = seatOf(variant);
+        const share = await seat.stage.fastShare(() => workload.run(seat, 1));
+        if (share !== undefined) fastShares.set(workload.name, share);
       }
     }
+    const samples: Sample[] = [];
+    for (let round = 0; round < rounds; round++) {
+      for (const workload of chosen) {
+        progress(`round ${round + 1} of ${rounds}, ${workload.name}`);
+        for (const [index] of variants.entries()) {
+          const variant = variants[(index + round) % variants.length] ?? "host";
+          const values = await workload.run(seatOf(variant), options.seconds);
+          samples.push({ round: round + 1, workload: workload.name, variant, values });
+        }
+      }
+    }
+    return {
+      engine: kind,
+      kernel: release(),
+      cpu: cpus()[0]?.model ?? "",
+      cores: cpus().length,
+      ownCores: options.ownCores,
+      rounds,
+      seconds: options.seconds,
+      rows: summarise(chosen, variants, samples, fastShares),
+      samples,
+    };
   } finally {
-    await stage.lab.dispose();
+    for (const stage of stages.toReversed()) await stage.lab.dispose();
   }
-  return { engine: kind, rounds, rows: summarise(workloads, variants, samples), samples };
 }
 
-async function measure(
-  stage: Stage,
-  workload: Workload,
-  variant: Variant,
-  round: number,
-  seconds: number,
-): Promise<Sample> {
-  const before = variant === "fairway" ? await stage.counted() : undefined;
-  const value = await workload.measure(stage, variant, seconds);
-  const sample = { round, workload: workload.name, variant, value };
-  if (!before) return sample;
-  const after = await stage.counted();
-  const fast = after.fast - before.fast;
-  return { ...sample, fastShare: fast / (fast + after.slow - before.slow) };
+function choose(only: readonly string[] | undefined): readonly Workload[] {
+  for (const name of only ?? [])
+    if (!workloads.some((workload) => workload.name === name))
+      throw new Error(`no workload ${name}: ${workloads.map((workload) => workload.name).join(", ")}`);
+  return workloads.filter(({ name }) => !only || only.includes(name));
 }
 
 export { asTable };

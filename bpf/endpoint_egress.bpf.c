@@ -1,19 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
-/* tc egress of an endpoint's host-side veth: what the kernel delivers to the container, the slow path. Counting only. */
+/*
+ * tc egress of an endpoint's host-side veth: what the kernel delivers to the container, the slow path. It is counted, and
+ * learned where it came from elsewhere.
+ */
 #include "lib/count.h"
 #include "lib/endpoint.h"
+#include "lib/segments.h"
+#include <bpf/bpf_endian.h>
+
+int endpoint_learn_ipv4(struct __sk_buff *skb, __u32 slot);
+int endpoint_learn_ipv6(struct __sk_buff *skb, __u32 slot);
 
 SEC("tcx/egress")
 int endpoint_egress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 	struct endpoint_ref *receiver = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
-	struct packet packet;
-	__u32 headers_length;
 
 	if (!receiver || !endpoint_get(receiver->slot, receiver->generation))
 		return TCX_NEXT;
-	headers_length = parse(skb, &packet) == REASON_NONE ? packet.headers_length : 0;
-	count(skb, headers_length, receiver->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	count(skb, segment_headers_length(skb), receiver->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	if (!skb->ingress_ifindex)
+		return leave_to_kernel(skb, receiver->slot, DIRECTION_RECEIVE, REASON_FROM_HOST);
+	if (skb->vlan_present)
+		return TCX_NEXT;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return endpoint_learn_ipv4(skb, receiver->slot);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return endpoint_learn_ipv6(skb, receiver->slot);
 	return TCX_NEXT;
 }

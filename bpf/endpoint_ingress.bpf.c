@@ -1,38 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* tc ingress of an endpoint's host-side veth: what the container sends. */
 #include "lib/bridge.h"
-#include "lib/forward.h"
-#include "lib/masquerade.h"
 
-/* To the network's gateway: through a flow entry, or one made for it. */
-static __always_inline enum reason route_packet(struct __sk_buff *skb, const struct endpoint *endpoint, __u32 slot,
-						struct packet *packet, int *verdict)
-{
-	enum reason reason = parse(skb, packet);
-	struct flow_key key;
-
-	if (reason != REASON_NONE)
-		return reason;
-	flow_key_of(packet, skb->ifindex, &key);
-	reason = forward(skb, packet, &key, verdict, &slot);
-	if (reason != REASON_NO_FLOW && reason != REASON_STALE_FLOW)
-		return reason;
-	reason = masquerade(skb, packet, endpoint, slot);
-	if (reason != REASON_NONE)
-		return reason;
-	return forward(skb, packet, &key, verdict, &slot);
-}
+int endpoint_transmit_ipv4(struct __sk_buff *skb, __u32 slot);
+int endpoint_transmit_ipv6(struct __sk_buff *skb, __u32 slot);
 
 SEC("tcx/ingress")
 int endpoint_ingress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 	struct endpoint_ref *sender = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
-	struct packet packet = {};
 	struct endpoint *endpoint;
 	int verdict = TCX_NEXT;
-	enum reason reason;
-	void *data;
+	struct ethhdr *eth;
 
 	if (!sender)
 		return leave_to_kernel(skb, SLOT_NONE, DIRECTION_TRANSMIT, REASON_ENDPOINT_UNKNOWN);
@@ -40,18 +20,23 @@ int endpoint_ingress(struct __sk_buff *skb)
 	if (!endpoint)
 		return leave_to_kernel(skb, SLOT_NONE, DIRECTION_TRANSMIT, REASON_ENDPOINT_UNKNOWN);
 
-	data = (void *)(long)skb->data;
-	if (data + sizeof(struct ethhdr) > (void *)(long)skb->data_end)
+	eth = (void *)(long)skb->data;
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_MALFORMED);
-	if (mac_is(((struct ethhdr *)data)->h_dest, endpoint->bridge_mac)) {
-		reason = route_packet(skb, endpoint, sender->slot, &packet, &verdict);
-		if (reason == REASON_NONE)
-			return verdict;
-		count(skb, packet.headers_length, sender->slot, DIRECTION_TRANSMIT, PATH_SLOW);
-		return leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, reason);
-	}
-	verdict = bridge(skb, endpoint, sender->slot);
+	/* Another MAC than its own: a device of the container's making, or a forgery. The kernel's bridge knows it, or learns it. */
+	if (!mac_is(eth->h_source, endpoint->mac))
+		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_FOREIGN_SOURCE);
+	else if (!mac_is(eth->h_dest, endpoint->bridge_mac))
+		verdict = bridge(skb, endpoint, sender->slot);
+	else if (skb->vlan_present)
+		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
+	else if (skb->protocol == bpf_htons(ETH_P_IP))
+		verdict = endpoint_transmit_ipv4(skb, sender->slot);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		verdict = endpoint_transmit_ipv6(skb, sender->slot);
+	else
+		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
 	if (verdict == TCX_NEXT)
-		count(skb, 0, sender->slot, DIRECTION_TRANSMIT, PATH_SLOW);
+		count(skb, segment_headers_length(skb), sender->slot, DIRECTION_TRANSMIT, PATH_SLOW);
 	return verdict;
 }

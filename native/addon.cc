@@ -68,6 +68,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<openRingBuffer>(exports, "ringBuffer");
     add<possibleCpus>(exports, "possibleCpus");
     add<supportsTcx>(exports, "supportsTcx");
+    add<tcxPrograms>(exports, "tcxPrograms");
     add<listLinks>(exports, "listLinks");
     add<listAddresses>(exports, "listAddresses");
     add<listRoutes>(exports, "listRoutes");
@@ -77,6 +78,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<openMonitor>(exports, "netMonitor");
     add<listConntrack>(exports, "listConntrack");
     add<deleteConntrack>(exports, "deleteConntrack");
+    add<deleteConntrackOf>(exports, "deleteConntrackOf");
     add<updateConntrackTcp>(exports, "updateConntrackTcp");
 #ifdef __SANITIZE_ADDRESS__
     add<checkLeaks>(exports, "checkLeaks");

@@ -21,6 +21,9 @@ namespace {
 // receive buffer, of 208 KiB at the least.
 constexpr size_t requestsTogether = 64;
 
+// CTA_FILTER_F_CTA_IP_SRC of net/netfilter/nf_conntrack_netlink.c: of the tuple, the source address counts.
+constexpr uint32_t filterSource = 1 << 0;
+
 using CtAttributes = Attributes<CTA_MAX + 1>;
 
 NetlinkMessage conntrackMessage(uint16_t type, int family) {
@@ -204,6 +207,41 @@ Napi::Value deleteConntrack(const Napi::CallbackInfo &info) {
     NetlinkSocket socket(NETLINK_NETFILTER, operation);
     int error = socket.request(request, tuple.text(), [](const nlmsghdr *) {});
     return Napi::Boolean::New(info.Env(), error == 0);
+}
+
+Napi::Value deleteConntrackOf(const Napi::CallbackInfo &info) {
+    const char *operation = "delete conntrack";
+    int family = info[0].As<Napi::Number>().Int32Value() == 4 ? AF_INET : AF_INET6;
+    NetlinkMessage checked(0, 0);
+    putSource(operation, checked, CTA_TUPLE_ORIG, family, info[1]);
+    // The kernel's filter (6.18's too) takes IPv6 addresses that are equal for different and the other way
+    // round: it would delete all but what is meant.
+    if (family == AF_INET6) {
+        return Napi::Boolean::New(info.Env(), false);
+    }
+    NetlinkSocket socket(NETLINK_NETFILTER, operation);
+    const struct {
+        uint16_t tuple, flags;
+    } ends[] = {{CTA_TUPLE_ORIG, CTA_FILTER_ORIG_FLAGS}, {CTA_TUPLE_REPLY, CTA_FILTER_REPLY_FLAGS}};
+    std::vector<NetlinkMessage> requests;
+    for (const auto &end : ends) {
+        // A kernel that does not know the filter for this takes the half tuple for a wrong one: EINVAL. One
+        // that knows it for the other end only would, without a tuple, delete every entry; so there is one.
+        requests.push_back(conntrackMessage(IPCTNL_MSG_CT_DELETE, family));
+        putSource(operation, requests.back(), end.tuple, family, info[1]);
+        NetlinkMessage::Nest filter(requests.back(), CTA_FILTER);
+        requests.back().put32(CTA_FILTER_ORIG_FLAGS, end.flags == CTA_FILTER_ORIG_FLAGS ? filterSource : 0);
+        requests.back().put32(CTA_FILTER_REPLY_FLAGS, end.flags == CTA_FILTER_REPLY_FLAGS ? filterSource : 0);
+    }
+    for (int error : socket.requests(requests, [](size_t, const nlmsghdr *) {})) {
+        if (error == EINVAL || error == EOPNOTSUPP) {
+            return Napi::Boolean::New(info.Env(), false);
+        }
+        if (error != 0 && error != ENOENT) {
+            throw Failure{error, operation, info[1].As<Napi::String>(), "", ""};
+        }
+    }
+    return Napi::Boolean::New(info.Env(), true);
 }
 
 Napi::Value updateConntrackTcp(const Napi::CallbackInfo &info) {

@@ -110,6 +110,15 @@ void putTuple(NetlinkMessage &message, uint16_t type, const ConntrackTuple &tupl
     }
 }
 
+void putSource(const char *operation, NetlinkMessage &message, uint16_t type, int family,
+               const Napi::Value &address) {
+    std::array<uint8_t, 16> source = {};
+    readAddress(operation, family, address, source);
+    NetlinkMessage::Nest nest(message, type);
+    NetlinkMessage::Nest ip(message, CTA_TUPLE_IP);
+    message.put(family == AF_INET ? CTA_IP_V4_SRC : CTA_IP_V6_SRC, source.data(), addressSize(family));
+}
+
 ConntrackTuple parseTuple(int family, const nlattr *attribute) {
     ConntrackTuple tuple;
     tuple.family = family;

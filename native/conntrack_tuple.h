@@ -29,6 +29,9 @@ Napi::Object tupleObject(Napi::Env env, const ConntrackTuple &tuple);
 
 // As an attribute of the given type (CTA_TUPLE_ORIG, CTA_TUPLE_REPLY).
 void putTuple(NetlinkMessage &message, uint16_t type, const ConntrackTuple &tuple);
+// Of the tuple only its source address, for a filter. Failure EINVAL where it is none of the family.
+void putSource(const char *operation, NetlinkMessage &message, uint16_t type, int family,
+               const Napi::Value &address);
 ConntrackTuple parseTuple(int family, const nlattr *attribute);
 
 } // namespace fairway

@@ -124,6 +124,7 @@ void appendRoute(Napi::Array &array, const nlmsghdr *message) {
         setNumber(route, "prefixLength", header->rtm_dst_len);
         setText(route, "prefsrc", addressText(family, attributes.get(RTA_PREFSRC)));
         setNumberIf(route, "priority", attributes, RTA_PRIORITY);
+        setNumberIf(route, "mtu", Attributes<RTAX_MAX + 1>(attributes.get(RTA_METRICS)), RTAX_MTU);
         return route;
     };
     const nlattr *multipath = attributes.get(RTA_MULTIPATH);

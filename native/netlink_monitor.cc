@@ -96,6 +96,7 @@ void append(Napi::Array &events, const nlmsghdr *message) {
         uint32_t device = 0;
         Attributes<RTA_MAX + 1>(message, sizeof(rtmsg)).read(RTA_OIF, device);
         result = event(env, "route", type == RTM_NEWROUTE, device);
+        result.Set("prefixLength", Napi::Number::New(env, static_cast<const rtmsg *>(payload)->rtm_dst_len));
         break;
     }
     case RTM_NEWNEIGH:

@@ -9,6 +9,7 @@
 #include <climits>
 #include <cstdio>
 #include <memory>
+#include <vector>
 
 #include "arguments.h"
 #include "clsact.h"
@@ -50,6 +51,7 @@ void Program::define(Napi::Env env) {
                                           {
                                               Guarded::define<&Program::info>("info"),
                                               Guarded::define<&Program::testRun>("testRun"),
+                                              Guarded::define<&Program::run>("run"),
                                               Guarded::define<&Program::attachTcx>("attachTcx"),
                                               Guarded::define<&Program::attachXdp>("attachXdp"),
                                               Guarded::define<&Program::attachClsact>("attachClsact"),
@@ -96,8 +98,10 @@ Napi::Value Program::testRun(const Napi::CallbackInfo &info) {
         options.data_in = in.data;
         options.data_size_in = static_cast<uint32_t>(in.size);
         options.data_size_out = numberOr(given, "dataOutSize", options.data_size_in + 4096);
-        dataOut.reset(new uint8_t[options.data_size_out + 1]);
-        options.data_out = dataOut.get();
+        if (options.data_size_out != 0) {
+            dataOut.reset(new uint8_t[options.data_size_out + 1]);
+            options.data_out = dataOut.get();
+        }
     }
     if (Napi::Value context = given.Get("context"); !context.IsUndefined()) {
         Bytes in = bytes(context);
@@ -108,19 +112,37 @@ Napi::Value Program::testRun(const Napi::CallbackInfo &info) {
         options.ctx_out = contextOut.get();
     }
     options.repeat = static_cast<int>(numberOr(given, "repeat", 1));
+    if (Napi::Value live = given.Get("live"); live.ToBoolean()) {
+        options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+        options.batch_size = numberOr(given, "batchSize", 0);
+    }
     const uint32_t room = options.data_size_out;
     int error = bpf_prog_test_run_opts(descriptor, &options);
     std::string detail;
-    if (options.data_size_out > room) {
+    if (dataOut != nullptr && options.data_size_out > room) {
         detail = "the packet grew to " + std::to_string(options.data_size_out) +
                  " bytes, there was room for " + std::to_string(room);
     }
     check(error, "test run", name_, detail);
     Napi::Object result = Napi::Object::New(env);
     result["returnValue"] = Napi::Number::New(env, options.retval);
-    result["data"] = copied(env, dataOut.get(), options.data_size_out);
+    result["data"] = copied(env, dataOut.get(), dataOut == nullptr ? 0 : options.data_size_out);
     result["context"] = copied(env, contextOut.get(), options.ctx_size_out);
     result["durationNs"] = Napi::Number::New(env, options.duration);
+    return result;
+}
+
+Napi::Value Program::run(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    Bytes given = bytes(info[0]);
+    // The kernel writes the context back where it was read from, and wants no other option.
+    std::vector<uint8_t> context(given.data, given.data + given.size);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = context.data(),
+                .ctx_size_in = static_cast<uint32_t>(context.size()));
+    check(bpf_prog_test_run_opts(fd("run"), &options), "run", name_);
+    Napi::Object result = Napi::Object::New(env);
+    result["returnValue"] = Napi::Number::New(env, options.retval);
+    result["context"] = copied(env, context.data(), context.size());
     return result;
 }
 
@@ -178,6 +200,26 @@ Napi::Value openProgramById(const Napi::CallbackInfo &info) {
     uint32_t id = info[0].As<Napi::Number>().Uint32Value();
     Fd fd(check(bpf_prog_get_fd_by_id(id), "open program", "with id " + std::to_string(id)));
     return Program::make(info.Env(), std::move(fd));
+}
+
+Napi::Value tcxPrograms(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    uint32_t ifindex = info[0].As<Napi::Number>().Uint32Value();
+    bool egress = info[1].As<Napi::Number>().Uint32Value() == 1;
+    std::vector<uint32_t> ids(64); // the kernel's BPF_MPROG_MAX
+    LIBBPF_OPTS(bpf_prog_query_opts, options, .prog_ids = ids.data(),
+                .prog_cnt = static_cast<uint32_t>(ids.size()));
+    int error =
+        bpf_prog_query_opts(static_cast<int>(ifindex), egress ? BPF_TCX_EGRESS : BPF_TCX_INGRESS, &options);
+    // ENOENT: none was ever attached there.
+    if (error != -ENOENT) {
+        check(error, "list tcx programs", atDevice(ifindex));
+    }
+    Napi::Array result = Napi::Array::New(env);
+    for (uint32_t index = 0; error == 0 && index < options.prog_cnt; index++) {
+        result.Set(index, Napi::Number::New(env, ids[index]));
+    }
+    return result;
 }
 
 Napi::Value supportsTcx(const Napi::CallbackInfo &info) {

@@ -18,6 +18,7 @@ public:
 private:
     Napi::Value info(const Napi::CallbackInfo &info);
     Napi::Value testRun(const Napi::CallbackInfo &info);
+    Napi::Value run(const Napi::CallbackInfo &info);
     Napi::Value attachTcx(const Napi::CallbackInfo &info);
     Napi::Value attachXdp(const Napi::CallbackInfo &info);
     Napi::Value attachClsact(const Napi::CallbackInfo &info);
@@ -26,6 +27,8 @@ private:
 
 Napi::Value openPinnedProgram(const Napi::CallbackInfo &info);
 Napi::Value openProgramById(const Napi::CallbackInfo &info);
+// Arguments: ifindex, direction. Ids of the programs there, in the order that they run in.
+Napi::Value tcxPrograms(const Napi::CallbackInfo &info);
 // Whether the kernel has TCX.
 Napi::Value supportsTcx(const Napi::CallbackInfo &info);
 

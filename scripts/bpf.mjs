@@ -3,7 +3,7 @@
 //   node scripts/bpf.mjs
 //   node scripts/bpf.mjs --from DIR --to FILE     other sources, for tests of the generator
 
-import { existsSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { bpfLinkerPath } from "./bpf-linker.mjs";
@@ -32,6 +32,25 @@ const compileFlags = [
   "-emit-llvm",
   "-c",
 ];
+
+/**
+ * How often a source is compiled: once for each family if it names things by FAMILY_NAME(), once for each kind of link if it
+ * does by LINK_NAME() (bpf/lib/family.h).
+ * @param {string} source
+ */
+function variantsOf(source) {
+  const text = readFileSync(source, "utf8");
+  const families = /\bFAMILY_NAME\(/.test(text) ? ["4", "6"] : [undefined];
+  const named = basename(source).replace(/\.bpf\.c$/, "");
+  const links = /\bLINK_NAME\(|\bFAMILY_NAME\(uplink_/.test(text) ? ["14", "0"] : [undefined];
+  return families.flatMap((family) =>
+    links.map((link) => ({
+      source,
+      name: named + (link === "0" ? "_l3" : "") + (family ? `_ipv${family}` : ""),
+      defines: [...(family ? [`-DFAMILY=${family}`] : []), ...(link ? [`-DLINK_HEADER_LENGTH=${link}`] : [])],
+    })),
+  );
+}
 
 /**
  * One line when the compiler's LLVM is not the linker's: bitcode is only read by its own version.
@@ -92,10 +111,10 @@ async function build(sources, headers, object, progress) {
   /** @type {string[]} */
   const bitcodes = [];
   const exported = new Set([emitter]);
-  for (const source of [...sources, types]) {
-    progress(basename(source));
-    const bitcode = join(directory, basename(source).replace(/\.bpf\.c$/, ".bc"));
-    await run([llvm.clang, ...compileFlags, ...includeFlags, source, "-o", bitcode]);
+  for (const { source, name, defines } of [...sources, types].flatMap(variantsOf)) {
+    progress(name);
+    const bitcode = join(directory, `${name}.bc`);
+    await run([llvm.clang, ...compileFlags, ...defines, ...includeFlags, source, "-o", bitcode]);
     for (const symbol of exportedSymbols(await run([llvm.dis, bitcode, "-o", "-"]))) exported.add(symbol);
     bitcodes.push(bitcode);
   }

@@ -4,13 +4,14 @@
 //   node scripts/codegen.mjs
 //   node scripts/codegen.mjs --object FILE --to DIR --codec MODULE     for tests of the generator
 
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { readBtf } from "./btf.mjs";
 import { mapsOf } from "./lib/bpf-maps.mjs";
 import { camel, commonPrefix, pascal } from "./lib/c-names.mjs";
-import { fieldsOf, holeIn, shapeOf, strip } from "./lib/c-types.mjs";
+import { addressStructs, fieldsOf, holeIn, shapeOf, strip } from "./lib/c-types.mjs";
 import { filesUnder } from "./lib/current.mjs";
 import { readElf } from "./lib/elf.mjs";
 import { emitter, macroEnum } from "./lib/emitted-types.mjs";
@@ -37,6 +38,8 @@ const primitives = [
   "bytes",
   "chars",
   "array",
+  "ipv4Address",
+  "ipv6Address",
 ];
 
 /**
@@ -244,7 +247,7 @@ export function generate(object, codecModule) {
   for (const id of wanted) {
     if (id === undefined) continue;
     const type = strip(types, id);
-    if (type.name === macroEnum) continue;
+    if (type.name === macroEnum || addressStructs.has(type.name)) continue;
     if (["struct", "union", "enum", "enum64"].includes(type.kind)) collect(types, type, named);
   }
   for (const map of maps) {
@@ -252,9 +255,13 @@ export function generate(object, codecModule) {
     if (hole)
       throw new Failure(`map ${map.name}: its key has unnamed padding at ${hole}`, { remedy: "name it pad" });
   }
+  const typesCode = typesModule(types, named, codecModule);
+  const mapsCode = mapsModule(types, maps, codecModule);
+  // Whatever one version writes into the maps and another could read otherwise is in these two.
+  const hash = createHash("sha256").update(typesCode).update(mapsCode).digest("hex").slice(0, 16);
   return {
-    "types.ts": typesModule(types, named, codecModule),
-    "maps.ts": mapsModule(types, maps, codecModule),
+    "types.ts": typesCode,
+    "maps.ts": `${mapsCode}\n/** Of every type and map: differs where a pinned datapath is of another layout. */\nexport const layoutHash = "${hash}";\n`,
     "programs.ts": programsModule(types, elf, codecModule),
     "index.ts": `${banner}export * from "./maps.js";\nexport * from "./programs.js";\nexport * from "./types.js";\n`,
   };

@@ -7,6 +7,7 @@
 import { build } from "./build.mjs";
 import { buildEngine29 } from "./engine-29.mjs";
 import { checkHost } from "./lib/checks.mjs";
+import { buildFuzzPlayer } from "./lib/fuzz-library.mjs";
 import { elapsed, main } from "./lib/step.mjs";
 import { runSuite, suites } from "./lib/suites.mjs";
 import { lint } from "./lint.mjs";
@@ -42,8 +43,9 @@ await main(async () => {
   await setupBuild();
   await setupRun();
   await setupTest();
-  if (chosen.some(({ name }) => name === "lab")) await buildEngine29();
+  if (chosen.some(({ name }) => name === "lab" || name === "fuzz")) await buildEngine29();
   await build();
+  if (chosen.some(({ name }) => name === "fuzz")) await buildFuzzPlayer();
 
   /** @type {Outcome[]} */
   const outcomes = whole ? [await lintOutcome()] : [];

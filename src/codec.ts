@@ -3,6 +3,8 @@
  * Everything is little-endian, as the hosts that fairway runs on are, except what is named be*.
  */
 
+import { type Address, byteLength, type Family, formatAddress, parseAddress } from "./ip.js";
+
 /** How a value of type T is written to and read from bytes. */
 export interface Codec<T> {
   /** Bytes, as C's sizeof. */
@@ -114,6 +116,24 @@ export const be64 = codec<bigint>(
   (value, buffer, offset) => void buffer.writeBigUInt64BE(value, offset),
   (buffer, offset) => buffer.readBigUInt64BE(offset),
 );
+
+/** struct ipv4_address, struct ipv6_address: the canonical text. RangeError for what is no address of the family. */
+function address(family: Family): Codec<Address> {
+  const size = byteLength(family);
+  return codec(
+    size,
+    (value, buffer, offset) => {
+      const bytes = parseAddress(value);
+      if (bytes?.length !== size) {
+        throw new RangeError(`an IPv${family} address wanted, not ${JSON.stringify(value)}`);
+      }
+      buffer.set(bytes, offset);
+    },
+    (buffer, offset) => formatAddress(buffer, offset, family),
+  );
+}
+export const ipv4Address: Codec<Address> = address(4);
+export const ipv6Address: Codec<Address> = address(6);
 
 /**
  * An array of bytes of fixed length, such as a MAC address. What is read is a copy.

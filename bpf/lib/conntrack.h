@@ -22,13 +22,15 @@ int bpf_ct_change_status(struct nf_conn *ct, __u32 status) __ksym_weak;
 int bpf_ct_set_nat_info(struct nf_conn *ct, union nf_inet_addr *address, int port,
 			enum nf_nat_manip_type manip) __ksym_weak;
 
+#define TUPLE_SIZE sizeof(((struct bpf_sock_tuple *)0)->ip_part)
+
 static __always_inline void conntrack_tuple(const struct packet *packet, struct bpf_sock_tuple *tuple)
 {
 	__builtin_memset(tuple, 0, sizeof(*tuple));
-	tuple->ipv4.saddr = packet->saddr;
-	tuple->ipv4.daddr = packet->daddr;
-	tuple->ipv4.sport = packet->sport;
-	tuple->ipv4.dport = packet->dport;
+	address_copy((__be32 *)&tuple->ip_part.saddr, &packet->saddr);
+	address_copy((__be32 *)&tuple->ip_part.daddr, &packet->daddr);
+	tuple->ip_part.sport = packet->sport;
+	tuple->ip_part.dport = packet->dport;
 }
 
 static __always_inline void conntrack_options(const struct packet *packet, struct bpf_ct_opts *options)
@@ -50,9 +52,21 @@ static __always_inline struct nf_conn *conntrack_lookup(struct __sk_buff *skb, c
 
 	conntrack_tuple(packet, &tuple);
 	conntrack_options(packet, &options);
-	ct = bpf_skb_ct_lookup(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
+	ct = bpf_skb_ct_lookup(skb, &tuple, TUPLE_SIZE, &options, sizeof(options));
 	*dir = options.dir;
 	return ct;
+}
+
+static __always_inline void tuple_source(address_t *to, const struct nf_conntrack_tuple *tuple)
+{
+	for (int i = 0; i < ADDRESS_WORDS; i++)
+		to->word[i] = tuple->src.u3.all[i];
+}
+
+static __always_inline void tuple_destination(address_t *to, const struct nf_conntrack_tuple *tuple)
+{
+	for (int i = 0; i < ADDRESS_WORDS; i++)
+		to->word[i] = tuple->dst.u3.all[i];
 }
 
 /* How long conntrack keeps a connection after its first packet, in seconds. */
@@ -67,7 +81,8 @@ static __always_inline __u32 conntrack_first_timeout(const struct packet *packet
  * port is free. To be released.
  */
 static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, const struct packet *packet,
-						      __be32 address, __u16 port, enum nf_nat_manip_type manip)
+						      const address_t *address, __u16 port,
+						      enum nf_nat_manip_type manip)
 {
 	union nf_inet_addr nat_address = {};
 	struct bpf_sock_tuple tuple;
@@ -77,8 +92,8 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 
 	conntrack_tuple(packet, &tuple);
 	conntrack_options(packet, &options);
-	nat_address.ip = address;
-	ct = bpf_skb_ct_alloc(skb, &tuple, sizeof(tuple.ipv4), &options, sizeof(options));
+	address_copy(nat_address.all, address);
+	ct = bpf_skb_ct_alloc(skb, &tuple, TUPLE_SIZE, &options, sizeof(options));
 	if (!ct)
 		return NULL;
 	refused = bpf_ct_set_nat_info(ct, &nat_address, port, manip);
@@ -105,20 +120,25 @@ static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, con
 		return false;
 	if (packet->proto != IPPROTO_TCP)
 		return ct->status & IPS_SEEN_REPLY;
-	/* NONE: made by us and not yet seen by the kernel. */
 	state = ct->proto.tcp.state;
 	return state == TCP_CONNTRACK_NONE || state == TCP_CONNTRACK_ESTABLISHED;
 }
 
+/* Made by us, and the kernel's TCP tracker has not seen a packet of it: it takes an answer for invalid. */
+static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, const struct packet *packet)
+{
+	return packet->proto == IPPROTO_TCP && ct->proto.tcp.state == TCP_CONNTRACK_NONE;
+}
+
 /*
  * Whether a SYN may take the tuple over, as the kernel itself decides it (nf_conntrack_proto_tcp.c, "Attempt to reopen a
- * closed/aborted connection"): closed ones, and ours that the flow table no longer knows.
+ * closed/aborted connection"): closed ones, and ours that the flow table no longer knows. Only the side that opened it may.
  */
 static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
 {
 	__u8 state = ct->proto.tcp.state;
 
-	return state == TCP_CONNTRACK_NONE || state > TCP_CONNTRACK_ESTABLISHED;
+	return state == TCP_CONNTRACK_NONE || state >= TCP_CONNTRACK_TIME_WAIT;
 }
 
 /*
@@ -130,7 +150,7 @@ static __always_inline struct nf_conn *conntrack_lookup_open(struct __sk_buff *s
 {
 	struct nf_conn *ct = conntrack_lookup(skb, packet, dir);
 
-	if (!ct || !is_first_syn(packet) || !conntrack_is_reopenable(ct))
+	if (!ct || !is_first_syn(packet) || *dir != IP_CT_DIR_ORIGINAL || !conntrack_is_reopenable(ct))
 		return ct;
 	bpf_ct_change_timeout(ct, 0);
 	bpf_ct_release(ct);

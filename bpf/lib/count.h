@@ -2,8 +2,8 @@
 /* Counting: every packet of an endpoint once, and every packet that was not fast with its reason. */
 #pragma once
 
+#include "family.h"
 #include "maps.h"
-#include "parse.h"
 
 /* Packets and bytes as on a wire: a GSO packet counts as its segments, each with its own headers. */
 static __always_inline void add_to_counter(struct counter *counter, const struct __sk_buff *skb, __u32 headers_length)
@@ -11,7 +11,7 @@ static __always_inline void add_to_counter(struct counter *counter, const struct
 	__u32 segments = skb->gso_segs ? skb->gso_segs : 1;
 
 	counter->packets += segments;
-	counter->bytes += skb->len - ETH_HLEN + (segments - 1) * headers_length;
+	counter->bytes += skb->len - LINK_HEADER_LENGTH + (segments - 1) * headers_length;
 }
 
 /* headers_length: of IP and L4, as packet->headers_length; 0 where the packet was not parsed. */

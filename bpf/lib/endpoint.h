@@ -13,3 +13,14 @@ static __always_inline struct endpoint *endpoint_get(__u32 slot, __u32 generatio
 		return NULL;
 	return endpoint;
 }
+
+/* Whether an end of a flow is still the endpoint that the entry was made for, or is outside. */
+static __always_inline bool end_holds(const struct endpoint_ref *end)
+{
+	return end->slot == SLOT_NONE || endpoint_get(end->slot, end->generation);
+}
+
+static __always_inline bool mac_is(const __u8 *mac, const __u8 *other)
+{
+	return *(const __u32 *)mac == *(const __u32 *)other && *(const __u16 *)(mac + 4) == *(const __u16 *)(other + 4);
+}

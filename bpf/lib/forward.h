@@ -3,28 +3,90 @@
 #pragma once
 
 #include "count.h"
-#include "flow.h"
+#include "forwarded.h"
 #include "rewrite.h"
+#include "sync.h"
+
+/* Whose packet it is where only one can be named: the receiver's, else the sender's. */
+static __always_inline __u32 flow_slot(const struct flow *flow)
+{
+	return flow->to.slot == SLOT_NONE ? flow->from.slot : flow->to.slot;
+}
+
+static __always_inline void count_fast(const struct __sk_buff *skb, const struct packet *packet,
+				       const struct flow *flow)
+{
+	if (flow->from.slot != SLOT_NONE)
+		count(skb, packet->headers_length, flow->from.slot, DIRECTION_TRANSMIT, PATH_FAST);
+	if (flow->to.slot != SLOT_NONE)
+		count(skb, packet->headers_length, flow->to.slot, DIRECTION_RECEIVE, PATH_FAST);
+}
 
 /* Into the container, past its veth: as if it had come from its gateway. */
-static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow,
-				   const struct endpoint *endpoint)
+static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
-	if (!rewrite(skb, packet, flow) || !rewrite_macs(skb, endpoint->mac, endpoint->bridge_mac))
-		return drop(skb, flow->slot, DIRECTION_RECEIVE, REASON_REWRITE_FAILED);
-	count(skb, packet->headers_length, flow->slot, DIRECTION_RECEIVE, PATH_FAST);
-	return bpf_redirect_peer(endpoint->ifindex, 0);
+	__u32 slot = flow->flow.to.slot;
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
+
+	if (!endpoint || !rewrite(skb, packet, flow))
+		return drop(skb, slot, DIRECTION_RECEIVE, REASON_REWRITE_FAILED);
+	count_fast(skb, packet, &flow->flow);
+	if (!rewrite_link(skb, endpoint->mac, endpoint->bridge_mac))
+		return drop(skb, slot, DIRECTION_RECEIVE, REASON_REWRITE_FAILED);
+	return bpf_redirect_peer(flow->flow.ifindex, 0);
 }
 
 /* Out by an uplink, to the next hop that routing chose; the kernel's neighbour table knows its MAC, always the current one. */
-static __always_inline int send_out(struct __sk_buff *skb, const struct packet *packet, const struct flow *flow)
+static __always_inline int send_out(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
-	struct bpf_redir_neigh next_hop = { .nh_family = AF_INET, .ipv4_nh = flow->next_hop };
+	struct bpf_redir_neigh next_hop = { .nh_family = FAMILY_AF };
 
 	if (!rewrite(skb, packet, flow))
-		return drop(skb, flow->slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
-	count(skb, packet->headers_length, flow->slot, DIRECTION_TRANSMIT, PATH_FAST);
-	return bpf_redirect_neigh(flow->ifindex, &next_hop, sizeof(next_hop), 0);
+		return drop(skb, flow->flow.from.slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
+	count_fast(skb, packet, &flow->flow);
+	skb->tc_index = FORWARDED;
+	address_copy(NEXT_HOP(&next_hop), &flow->next_hop);
+	return bpf_redirect_neigh(flow->flow.ifindex, &next_hop, sizeof(next_hop), 0);
+}
+
+static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t *flow)
+{
+	flow_key_t answer;
+
+	flow_answer_key(flow, key->proto, &answer);
+	flow_delete(&answer);
+	flow_delete(key);
+}
+
+/*
+ * A SYN, FIN or RST of a learned connection is for the kernel's tracker, which has seen the connection so far, and whose rules
+ * decide about the next one with this tuple. A half-closed connection goes on.
+ */
+static __always_inline void flow_yield(const flow_key_t *key, const struct packet *packet, flow_t *flow)
+{
+	flow_t *answer;
+
+	if (packet->tcp_flags & (TCP_SYN | TCP_RST)) {
+		flow_delete_both(key, flow);
+		return;
+	}
+	flow->flow.state = FLOW_CLOSING;
+	answer = flow_answer(flow, packet->proto);
+	if (answer)
+		answer->flow.state = FLOW_CLOSING;
+}
+
+/* Whether nothing is expected of the connection after this packet: a RST, or what acknowledges the second FIN. */
+static __always_inline bool is_last(const struct packet *packet, const struct flow *flow)
+{
+	return packet->tcp_flags & TCP_RST ||
+	       (flow->state == FLOW_CLOSED && (packet->tcp_flags & (TCP_FIN | TCP_SYN | TCP_ACK)) == TCP_ACK);
+}
+
+/* Whether the packet is the first of a new connection on a closed one's tuple. */
+static __always_inline bool reopens(const struct packet *packet, const struct flow *flow)
+{
+	return flow->state == FLOW_CLOSED && flow->flow_direction == FLOW_ORIGINAL && is_first_syn(packet);
 }
 
 /*
@@ -32,34 +94,43 @@ static __always_inline int send_out(struct __sk_buff *skb, const struct packet *
  * REASON_STALE_FLOW: there is no entry (any more), and one may be made. Any other: the packet is the kernel's, and slot
  * tells whose it is.
  */
-static __always_inline enum reason forward(struct __sk_buff *skb, const struct packet *packet,
-					   const struct flow_key *key, int *verdict, __u32 *slot)
+static __always_inline enum reason forward(struct __sk_buff *skb, const struct packet *packet, const flow_key_t *key,
+					   int *verdict, __u32 *slot)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, key);
-	struct endpoint *endpoint;
+	flow_t *flow = bpf_map_lookup_elem(&flows, key);
+	bool last;
 	__u64 now;
 
 	if (!flow)
 		return REASON_NO_FLOW;
-	endpoint = endpoint_get(flow->slot, flow->generation);
-	if (!endpoint || !flow_is_current(flow) || (flow->state == FLOW_CLOSED && is_first_syn(packet))) {
-		bpf_map_delete_elem(&flows, key);
+	if (!flow_holds(&flow->flow) || reopens(packet, &flow->flow)) {
+		flow_delete(key);
 		return REASON_STALE_FLOW;
 	}
-	*slot = flow->slot;
+	*slot = flow_slot(&flow->flow);
 	if (packet->ttl <= 1)
 		return REASON_TTL_EXPIRED;
-	if (is_too_big(skb, packet, flow->mtu))
+	if (is_too_big(skb, packet, flow->flow.mtu))
 		return REASON_TOO_BIG;
+	if (flow->flow.origin == FLOW_LEARNED && packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) {
+		flow_yield(key, packet, flow);
+		return REASON_TCP_CONTROL;
+	}
 	now = bpf_ktime_get_coarse_ns();
 	if (!flow_sync_conntrack(skb, packet, flow, now)) {
-		bpf_map_delete_elem(&flows, key);
+		flow_delete(key);
 		return REASON_STALE_FLOW;
 	}
-	flow->last_seen = now;
-	if (flow_wants_anchor(packet, flow, now))
+	flow->flow.last_seen = now;
+	if (flow_wants_anchor(packet, &flow->flow, now))
 		return REASON_ANCHOR;
-	*verdict = flow->direction == DIRECTION_RECEIVE ? deliver(skb, packet, flow, endpoint) :
-							  send_out(skb, packet, flow);
+	last = is_last(packet, &flow->flow);
+	*verdict = flow->flow.to.slot == SLOT_NONE ? send_out(skb, packet, flow) : deliver(skb, packet, flow);
+	/*
+	 * A closed connection's entries go at once: the next connection gets them, still in the CPU's cache, and the table
+	 * holds what lives. A packet that comes all the same restores them from conntrack.
+	 */
+	if (last)
+		flow_delete_both(key, flow);
 	return REASON_NONE;
 }

@@ -8,110 +8,100 @@
 #include "types.h"
 #include <bpf/bpf_helpers.h>
 
+#define MAP(map_type, map_name, map_entries, map_key, map_value, ...) \
+	struct {                                                      \
+		__uint(type, BPF_MAP_TYPE_##map_type);                \
+		__uint(max_entries, map_entries);                     \
+		__type(key, map_key);                                 \
+		__type(value, map_value);                             \
+		__VA_ARGS__                                           \
+	} map_name SEC(".maps") __weak
+
+/* Grows with use; what is written by the control plane only, one entry at a time. */
+#define SPARSE __uint(map_flags, BPF_F_NO_PREALLOC);
+
 /* The record that voids: epoch and generations. Written by the control plane, read by every program. */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct control);
-} control SEC(".maps") __weak;
+MAP(ARRAY, control, 1, __u32, struct control);
 
 /*
  * The endpoints by slot. Written by the control plane (a slot is cleared before it is given away), read on every
  * fast packet: a flow entry whose generation is not the slot's is void (invariant 4).
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, ENDPOINTS_MAX);
-	__type(key, __u32);
-	__type(value, struct endpoint);
-} endpoints SEC(".maps") __weak;
+MAP(ARRAY, endpoints, ENDPOINTS_MAX, __u32, struct endpoint);
 
 /* Which endpoint sends at a host-side veth: its ifindex to its slot. Written by the control plane. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, ENDPOINTS_MAX);
-	__type(key, __u32);
-	__type(value, struct endpoint_ref);
-} endpoint_devices SEC(".maps") __weak;
+MAP(HASH, endpoint_devices, ENDPOINTS_MAX, __u32, struct endpoint_ref);
 
-/* Which endpoint has a container address. Written by the control plane; read when a masqueraded connection's entry is restored. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, ENDPOINTS_MAX);
-	__type(key, struct endpoint_address_key);
-	__type(value, struct endpoint_ref);
-} endpoint_addresses SEC(".maps") __weak;
+/*
+ * Which endpoint has a container address. Written by the control plane; read when a connection's entries are restored or
+ * learned.
+ */
+MAP(HASH, endpoint_addresses_ipv4, ENDPOINTS_MAX, struct ipv4_address, struct endpoint_ref);
+MAP(HASH, endpoint_addresses_ipv6, ENDPOINTS_MAX, struct ipv6_address, struct endpoint_ref);
 
 /* Bridging: which endpoint has a MAC on a bridge. Written by the control plane; only networks whose bridging is ours. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, ENDPOINTS_MAX);
-	__type(key, struct fdb_key);
-	__type(value, struct endpoint_ref);
-} fdb SEC(".maps") __weak;
+MAP(HASH, fdb, ENDPOINTS_MAX, struct fdb_key, struct endpoint_ref);
 
 /* Published ports. Written by the control plane; read by the first packet of a connection from outside. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct port_key);
-	__type(value, struct port);
-} ports SEC(".maps") __weak;
+MAP(HASH, ports_ipv4, 65536, struct port_key_ipv4, struct port_ipv4, SPARSE);
+MAP(HASH, ports_ipv6, 65536, struct port_key_ipv6, struct port_ipv6, SPARSE);
 
 /* The host's own unicast addresses, those that a port published on "any address" answers on. Written by the control plane. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, __be32);
-	__type(value, __u32);
-} host_addresses SEC(".maps") __weak;
+MAP(HASH, host_addresses_ipv4, 4096, struct ipv4_address, __u32, SPARSE);
+MAP(HASH, host_addresses_ipv6, 4096, struct ipv6_address, __u32, SPARSE);
 
 /*
  * The host ports that masqueraded connections have used, 1 where one has: only there can a packet from outside without a
  * flow entry be such a connection's answer, so the host's own traffic to other ports is spared the conntrack lookup.
  * Written and read by the programs; never cleared, since a port too many costs little and one too few a connection.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 65536);
-	__type(key, __u32);
-	__type(value, __u8);
-} masquerade_ports SEC(".maps") __weak;
+MAP(ARRAY, masquerade_ports, 65536, __u32, __u8);
 
 /* The uplinks that we are attached to, by ifindex. Written by the control plane; read when a connection is made. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u32);
-	__type(value, struct uplink);
-} uplinks SEC(".maps") __weak;
+MAP(HASH, uplinks, 256, __u32, struct uplink);
 
 /*
- * The flow table: conntrack's cache. Written by the programs; the control plane lists it and sweeps out idle entries.
+ * The flow table: conntrack's cache. Written by the programs; the control plane lists it, flow_sweep takes idle entries out.
  * LRU: a full table forgets the coldest flow, which costs it one restored entry (invariant 5). max_entries is set at load.
  */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 131072);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-} flows SEC(".maps") __weak;
+MAP(LRU_HASH, flows_ipv4, 131072, struct flow_key_ipv4, struct flow_ipv4);
+MAP(LRU_HASH, flows_ipv6, 131072, struct flow_key_ipv6, struct flow_ipv6);
+
+/* What became of flow entries; index 0 is IPv4's, 1 IPv6's. Written by the programs, read by the metrics. */
+MAP(PERCPU_ARRAY, flow_table_counters, 2, __u32, struct flow_table_counters);
+
+/* What is left of each CPU's refreshes of conntrack in the current second. Written and read by the programs. */
+MAP(PERCPU_ARRAY, sync_budgets, 1, __u32, struct sync_budget);
+
+/*
+ * Policy: lists of networks of sources, by longest prefix, the host's own and those of published ports. Written by the
+ * control plane; read by XDP and by first packets at tc. Sized for a country's networks.
+ */
+MAP(LPM_TRIE, sources_ipv4, 262144, struct source_key_ipv4, __u32, SPARSE);
+MAP(LPM_TRIE, sources_ipv6, 262144, struct source_key_ipv6, __u32, SPARSE);
+
+/*
+ * The host's list by the first 16 bits of an IPv4 source (enum source_block): most sources of most lists never come to the trie,
+ * which costs ten times as much. Written by the control plane, read by XDP and by first packets at tc.
+ */
+MAP(ARRAY, source_blocks, 65536, __u32, __u8);
+
+/* Policy of published ports, keyed as ports are. Written by the control plane. */
+MAP(HASH, port_policies_ipv4, 65536, struct port_key_ipv4, struct port_policy, SPARSE);
+MAP(HASH, port_policies_ipv6, 65536, struct port_key_ipv6, struct port_policy, SPARSE);
+
+/* Policy: token buckets of new connections by published port and source. Written and read by the programs. */
+MAP(LRU_HASH, limits_ipv4, 65536, struct limit_key_ipv4, struct limit);
+MAP(LRU_HASH, limits_ipv6, 65536, struct limit_key_ipv6, struct limit);
 
 /* Packets and bytes by slot, direction and path. Written by the programs, read by the metrics. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, ENDPOINTS_MAX);
-	__type(key, __u32);
-	__type(value, struct endpoint_counters);
-} endpoint_counters SEC(".maps") __weak;
+MAP(PERCPU_ARRAY, endpoint_counters, ENDPOINTS_MAX, __u32, struct endpoint_counters);
+
+/*
+ * What XDP has dropped that was for no endpoint, by reason: the same as in reasons, for packets that may come in a flood. Written by
+ * the program, read by the metrics.
+ */
+MAP(PERCPU_ARRAY, xdp_drops, REASON_MAX, __u32, struct counter);
 
 /* Packets by endpoint, direction, verdict and reason. Written by the programs, read by the metrics. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_PERCPU_HASH);
-	__uint(max_entries, 65536);
-	__type(key, struct reason_key);
-	__type(value, struct counter);
-} reasons SEC(".maps") __weak;
+MAP(LRU_PERCPU_HASH, reasons, 65536, struct reason_key, struct counter);

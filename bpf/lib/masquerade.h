@@ -4,20 +4,33 @@
 
 #include "flow.h"
 
+#if FAMILY == 4
+
 /*
  * The uplink's address that the kernel's MASQUERADE would take: inet_select_addr (net/ipv4/devinet.c) prefers the one whose
  * subnet has the next hop, else the first.
  */
-static __always_inline __be32 uplink_address(const struct uplink *uplink, __be32 next_hop)
+static __always_inline address_t uplink_address(const struct route *route)
 {
-	for (__u32 i = 0; i < UPLINK_ADDRESSES_MAX && i < uplink->address_count; i++) {
-		const struct uplink_address *candidate = &uplink->addresses[i];
+	const struct uplink *uplink = route->uplink;
 
-		if (!((candidate->address ^ next_hop) & candidate->netmask))
+	for (__u32 i = 0; i < UPLINK_ADDRESSES_MAX && i < uplink->ipv4_count; i++) {
+		const struct uplink_address *candidate = &uplink->ipv4[i];
+
+		if (!((candidate->address.word[0] ^ route->next_hop.word[0]) & candidate->netmask.word[0]))
 			return candidate->address;
 	}
-	return uplink->addresses[0].address;
+	return uplink->ipv4[0].address;
 }
+
+#else
+
+static __always_inline address_t uplink_address(const struct route *route)
+{
+	return route->uplink->ipv6;
+}
+
+#endif
 
 /* Remembers the host port of a masqueraded connection for masquerade_answer(). */
 static __always_inline void masquerade_port_mark(const struct nf_conn *ct)
@@ -31,31 +44,34 @@ static __always_inline void masquerade_port_mark(const struct nf_conn *ct)
 
 /* Opens a container's new connection: conntrack's entry with its SNAT, and the flow entries. */
 static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const struct packet *packet,
-						   const struct flow_origin *origin)
+						   const struct flow_ends *ends)
 {
-	const struct endpoint *endpoint = origin->endpoint;
+	const endpoint_ip_t *endpoint = &ends->endpoint->ip_part;
 	enum reason reason;
 	struct nf_conn *ct;
-	__be32 address;
+	address_t address;
 
 	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
 		return REASON_NO_FLOW;
-	if (!(endpoint->flags & ENDPOINT_MASQUERADE))
+	if (!(endpoint->flags & ENDPOINT_IP_MASQUERADE))
 		return REASON_NO_MASQUERADE;
-	if (packet->saddr != endpoint->address)
+	if (!address_equal(&packet->saddr, &endpoint->address))
 		return REASON_FOREIGN_SOURCE;
-	if (endpoint->flags & ENDPOINT_FILTERED)
+	if (endpoint->flags & ENDPOINT_IP_FILTERED)
 		return REASON_FILTERED;
 	address = endpoint->snat_address;
-	if (!address)
-		address = uplink_address(origin->route->uplink, origin->route->next_hop);
-	if (!address)
+	if (address_is_zero(&address))
+		address = uplink_address(ends->route);
+	if (address_is_zero(&address))
 		return REASON_NO_MASQUERADE;
-	ct = conntrack_make(skb, packet, address, 0, NF_NAT_MANIP_SRC);
+	/* It goes no further: no connection comes of it. */
+	if (packet->ttl <= 1)
+		return REASON_TTL_EXPIRED;
+	ct = conntrack_make(skb, packet, &address, 0, NF_NAT_MANIP_SRC);
 	if (!ct)
 		return REASON_CONNTRACK_FAILED;
 	masquerade_port_mark(ct);
-	reason = flow_open(ct, packet, origin);
+	reason = flow_open(ct, packet, ends, FLOW_MADE);
 	bpf_ct_release(ct);
 	return reason;
 }
@@ -68,28 +84,28 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 static __always_inline enum reason masquerade(struct __sk_buff *skb, const struct packet *packet,
 					      const struct endpoint *endpoint, __u32 slot)
 {
-	struct flow_origin origin = { .endpoint = endpoint, .slot = slot, .endpoint_originated = true };
+	struct flow_ends ends = { .endpoint = endpoint, .slot = slot, .endpoint_originated = true };
 	enum reason reason;
 	struct route route;
 	struct nf_conn *ct;
 	__u8 dir;
 
-	if (!is_global_unicast(packet->daddr))
+	if (!is_global_unicast(&packet->daddr))
 		return REASON_NOT_UNICAST;
 	if (bpf_map_lookup_elem(&host_addresses, &packet->daddr))
 		return REASON_TO_HOST;
-	reason = route_to_outside(skb, packet, packet->saddr, packet->daddr, endpoint->bridge_ifindex, &route);
+	reason = route_to_outside(skb, packet, &packet->saddr, &packet->daddr, endpoint->bridge_ifindex, &route);
 	if (reason != REASON_NONE)
 		return reason;
-	origin.route = &route;
-	origin.uplink_ifindex = route.ifindex;
+	ends.route = &route;
+	ends.uplink_ifindex = route.ifindex;
 	ct = conntrack_lookup_open(skb, packet, &dir);
 	if (!ct)
-		return masquerade_open(skb, packet, &origin);
-	origin.endpoint_originated = dir == IP_CT_DIR_ORIGINAL;
-	if (origin.endpoint_originated)
+		return masquerade_open(skb, packet, &ends);
+	ends.endpoint_originated = dir == IP_CT_DIR_ORIGINAL;
+	if (ends.endpoint_originated)
 		masquerade_port_mark(ct);
-	reason = flow_adopt(ct, packet, &origin);
+	reason = flow_adopt(ct, packet, &ends, dir);
 	bpf_ct_release(ct);
 	return reason;
 }
@@ -101,11 +117,11 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
  */
 static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
 {
-	struct flow_origin origin = { .endpoint_originated = true, .uplink_ifindex = skb->ifindex };
+	struct flow_ends ends = { .endpoint_originated = true, .uplink_ifindex = skb->ifindex };
 	__u32 port = bpf_ntohs(packet->dport);
 	__u8 *used = bpf_map_lookup_elem(&masquerade_ports, &port);
 	enum reason reason = REASON_TO_HOST;
-	struct endpoint_address_key address = {};
+	address_t address;
 	struct endpoint_ref *ref;
 	struct route route;
 	struct nf_conn *ct;
@@ -116,20 +132,20 @@ static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, cons
 	ct = conntrack_lookup(skb, packet, &dir);
 	if (!ct)
 		return REASON_TO_HOST;
-	address.address = ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple.src.u3.ip;
+	tuple_source(&address, &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple);
 	ref = bpf_map_lookup_elem(&endpoint_addresses, &address);
 	if (dir != IP_CT_DIR_REPLY || !ref)
 		goto release;
-	origin.endpoint = endpoint_get(ref->slot, ref->generation);
-	if (!origin.endpoint)
+	ends.endpoint = endpoint_get(ref->slot, ref->generation);
+	if (!ends.endpoint)
 		goto release;
-	origin.slot = ref->slot;
+	ends.slot = ref->slot;
 	*slot = ref->slot;
-	reason = route_to_outside(skb, packet, address.address, packet->saddr, origin.endpoint->bridge_ifindex, &route);
+	reason = route_to_outside(skb, packet, &address, &packet->saddr, ends.endpoint->bridge_ifindex, &route);
 	if (reason != REASON_NONE)
 		goto release;
-	origin.route = &route;
-	reason = flow_adopt(ct, packet, &origin);
+	ends.route = &route;
+	reason = flow_adopt(ct, packet, &ends, dir);
 release:
 	bpf_ct_release(ct);
 	return reason;

@@ -1,51 +1,138 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* From an skb to the few facts that a decision needs. Whatever is not plain TCP or UDP over IPv4 is the kernel's. */
+/* From an skb to the few facts that a decision needs. Whatever is not plain TCP or UDP is the kernel's. */
 #pragma once
 
-#include "types.h"
+#include "family.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-
-#define IP_FRAGMENT_MASK 0x3fff /* more fragments, or an offset: all but "reserved" and "don't fragment" */
 
 enum {
 	TCP_FIN = 0x01,
 	TCP_SYN = 0x02,
 	TCP_RST = 0x04,
 	TCP_ACK = 0x10,
+	TCP_URG = 0x20,
 };
 
-#define IP_OFFSET ETH_HLEN
-#define L4_OFFSET (IP_OFFSET + (int)sizeof(struct iphdr))
-/* What is looked at of any packet: Ethernet, IPv4 without options, TCP without options. */
+#define IP_OFFSET LINK_HEADER_LENGTH
+#define L4_OFFSET (IP_OFFSET + (int)sizeof(ip_header_t))
+/* What is looked at of any packet: link header, IP without options, TCP without options. */
 #define HEADERS_LENGTH (L4_OFFSET + (int)sizeof(struct tcphdr))
 #define HEADERS_LENGTH_UDP (L4_OFFSET + (int)sizeof(struct udphdr))
 
 struct packet {
-	__be32 saddr;
-	__be32 daddr;
+	address_t saddr;
+	address_t daddr;
 	__be16 sport;
 	__be16 dport;
-	__u16 length;         /* of the IP packet, as its header says */
+	__u32 length;         /* of the IP packet, as its header says */
 	__u16 headers_length; /* IP and L4 header: what a GSO packet repeats in every segment */
 	__u8 proto;
 	__u8 ttl;
-	__u8 tos;
-	__u8 tcp_flags; /* 0 for UDP */
+	__u8 tcp_flags;       /* 0 for UDP */
+	__be32 traffic_class; /* what routing may look at: IPv4's TOS, or IPv6's first word but for the version */
 };
+
+#if FAMILY == 4
+
+#define IP_FRAGMENT_MASK 0x3fff /* more fragments, or an offset: all but "reserved" and "don't fragment" */
+
+/* The ones' complement sum of a header without options, checksum included: all ones when it is right (RFC 1071). */
+static __always_inline bool header_checksum_is_right(const struct iphdr *ip)
+{
+	const __u32 *word = (const __u32 *)ip;
+	__u64 sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
+
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+}
+
+static __always_inline enum reason parse_ip(const struct iphdr *ip, struct packet *packet)
+{
+	if (ip->version != 4 || ip->ihl < 5)
+		return REASON_MALFORMED;
+	if (ip->ihl != 5)
+		return REASON_IP_OPTIONS;
+	if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
+		return REASON_FRAGMENT;
+	if (!header_checksum_is_right(ip))
+		return REASON_MALFORMED;
+	packet->length = bpf_ntohs(ip->tot_len);
+	address_read(&packet->saddr, &ip->saddr);
+	address_read(&packet->daddr, &ip->daddr);
+	packet->proto = ip->protocol;
+	packet->ttl = ip->ttl;
+	packet->traffic_class = ip->tos;
+	return REASON_NONE;
+}
+
+/* Addresses that are never routed: 0/8, 127/8, 169.254/16, multicast, reserved and broadcast. */
+static __always_inline bool is_global_unicast(const address_t *address)
+{
+	__u32 host_order = bpf_ntohl(address->word[0]);
+	__u8 first = host_order >> 24;
+
+	return first != 0 && first != 127 && first < 224 && host_order >> 16 != (169 << 8 | 254);
+}
+
+#else
+
+static __always_inline enum reason parse_ip(const struct ipv6hdr *ip, struct packet *packet)
+{
+	if (ip->version != 6)
+		return REASON_MALFORMED;
+	switch (ip->nexthdr) {
+	case IPPROTO_FRAGMENT:
+		return REASON_FRAGMENT;
+	case IPPROTO_HOPOPTS:
+	case IPPROTO_ROUTING:
+	case IPPROTO_AH:
+	case IPPROTO_DSTOPTS:
+	case IPPROTO_MH:
+		return REASON_IP_OPTIONS;
+	}
+	packet->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
+	address_read(&packet->saddr, ip->saddr);
+	address_read(&packet->daddr, ip->daddr);
+	packet->proto = ip->nexthdr;
+	packet->ttl = ip->hop_limit;
+	packet->traffic_class = *(const __be32 *)ip & bpf_htonl(0x0fffffff);
+	return REASON_NONE;
+}
+
+/* Addresses that are never routed, or are not what they seem: ::/96 and mapped IPv4, fe80::/10, multicast. */
+static __always_inline bool is_global_unicast(const address_t *address)
+{
+	__u32 first = bpf_ntohl(address->word[0]);
+
+	if (!address->word[0] && !address->word[1] && (!address->word[2] || address->word[2] == bpf_htonl(0xffff)))
+		return false;
+	return first >> 24 != 0xff && first >> 22 != 0xfe80 >> 6;
+}
+
+#endif
+
+#define TCP_COMBINATION(flags) (1ULL << (flags))
+
+/* The combinations that are TCP; the kernel's tracker takes all others for invalid (nf_conntrack_proto_tcp.c, tcp_valid_flags). */
+#define TCP_VALID_COMBINATIONS                                                                                \
+	(TCP_COMBINATION(TCP_SYN) | TCP_COMBINATION(TCP_SYN | TCP_URG) | TCP_COMBINATION(TCP_SYN | TCP_ACK) | \
+	 TCP_COMBINATION(TCP_RST) | TCP_COMBINATION(TCP_RST | TCP_ACK) | TCP_COMBINATION(TCP_FIN | TCP_ACK) | \
+	 TCP_COMBINATION(TCP_FIN | TCP_ACK | TCP_URG) | TCP_COMBINATION(TCP_ACK) | TCP_COMBINATION(TCP_ACK | TCP_URG))
 
 static __always_inline bool parse_tcp(const struct tcphdr *tcp, struct packet *packet)
 {
 	__u32 header = tcp->doff * 4;
 
-	if (header < sizeof(*tcp) || sizeof(struct iphdr) + header > packet->length)
+	if (header < sizeof(*tcp) || sizeof(ip_header_t) + header > packet->length)
 		return false;
 	packet->sport = tcp->source;
 	packet->dport = tcp->dest;
 	packet->tcp_flags = tcp->flags;
-	packet->headers_length = sizeof(struct iphdr) + header;
-	/* SYN with FIN or RST is no TCP: the kernel's tracker says so too (tcp_error). */
-	return !(packet->tcp_flags & TCP_SYN) || !(packet->tcp_flags & (TCP_FIN | TCP_RST));
+	packet->headers_length = sizeof(ip_header_t) + header;
+	return TCP_VALID_COMBINATIONS >> (tcp->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG)) & 1;
 }
 
 static __always_inline bool parse_udp(const struct udphdr *udp, bool gso, struct packet *packet)
@@ -53,26 +140,24 @@ static __always_inline bool parse_udp(const struct udphdr *udp, bool gso, struct
 	__u32 length = bpf_ntohs(udp->len);
 
 	/* A GSO packet's UDP length is not (always) that of the whole. */
-	if (length < sizeof(*udp) || (!gso && sizeof(struct iphdr) + length > packet->length))
+	if (length < sizeof(*udp) || (!gso && sizeof(ip_header_t) + length > packet->length))
 		return false;
 	packet->sport = udp->source;
 	packet->dport = udp->dest;
 	packet->tcp_flags = 0;
-	packet->headers_length = sizeof(struct iphdr) + sizeof(*udp);
+	packet->headers_length = sizeof(ip_header_t) + sizeof(*udp);
 	return true;
 }
 
 /*
- * Reads the headers of skb into packet. REASON_NONE: packet is filled, and the headers are linear and whole. Otherwise
- * the reason why the packet is the kernel's, and packet is not to be used.
+ * Reads the headers of skb, whose protocol is of this family, into packet. REASON_NONE: packet is filled, and the headers are
+ * linear and whole. Otherwise the reason why the packet is the kernel's, and packet is not to be used.
  */
 static __always_inline enum reason parse(struct __sk_buff *skb, struct packet *packet)
 {
 	void *data, *data_end;
-	const struct iphdr *ip;
+	enum reason reason;
 
-	if (skb->protocol != bpf_htons(ETH_P_IP) || skb->vlan_present)
-		return REASON_NOT_IPV4;
 	if (skb->len < HEADERS_LENGTH_UDP)
 		return REASON_MALFORMED;
 	data = (void *)(long)skb->data;
@@ -87,38 +172,18 @@ static __always_inline enum reason parse(struct __sk_buff *skb, struct packet *p
 			return REASON_MALFORMED;
 	}
 
-	ip = data + IP_OFFSET;
-	if (ip->version != 4 || ip->ihl < 5)
-		return REASON_MALFORMED;
-	if (ip->ihl != 5)
-		return REASON_IP_OPTIONS;
-	if (ip->frag_off & bpf_htons(IP_FRAGMENT_MASK))
-		return REASON_FRAGMENT;
-	if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP)
+	reason = parse_ip(data + IP_OFFSET, packet);
+	if (reason != REASON_NONE)
+		return reason;
+	if (packet->proto != IPPROTO_TCP && packet->proto != IPPROTO_UDP)
 		return REASON_NOT_TCP_UDP;
-	packet->length = bpf_ntohs(ip->tot_len);
 	if (packet->length > skb->len - IP_OFFSET)
 		return REASON_MALFORMED;
-	packet->saddr = ip->saddr;
-	packet->daddr = ip->daddr;
-	packet->proto = ip->protocol;
-	packet->ttl = ip->ttl;
-	packet->tos = ip->tos;
-
 	if (packet->proto == IPPROTO_UDP)
 		return parse_udp(data + L4_OFFSET, skb->gso_size, packet) ? REASON_NONE : REASON_MALFORMED;
 	if (data + HEADERS_LENGTH > data_end)
 		return REASON_MALFORMED;
 	return parse_tcp(data + L4_OFFSET, packet) ? REASON_NONE : REASON_MALFORMED;
-}
-
-/* Addresses that are never routed: 0/8, 127/8, 169.254/16, multicast, reserved and broadcast. */
-static __always_inline bool is_global_unicast(__be32 address)
-{
-	__u32 host_order = bpf_ntohl(address);
-	__u8 first = host_order >> 24;
-
-	return first != 0 && first != 127 && first < 224 && host_order >> 16 != (169 << 8 | 254);
 }
 
 /* The packet that opens a TCP connection. */

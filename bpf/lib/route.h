@@ -4,11 +4,14 @@
 
 #include "maps.h"
 #include "parse.h"
+#include "settings.h"
 
 struct route {
-	__u32 ifindex;   /* an uplink that we are attached to */
-	__be32 next_hop; /* the gateway, or the destination itself where it is on the link */
 	const struct uplink *uplink;
+	__u32 ifindex; /* an uplink that we are attached to */
+	__u32 mtu;
+	address_t next_hop; /* the gateway, or the destination itself where it is on the link */
+	__u8 mac[ETH_ALEN]; /* the next hop's */
 };
 
 /*
@@ -16,27 +19,36 @@ struct route {
  * not through an uplink of ours, or of a kind that the kernel has to handle (another family's gateway, encapsulation).
  * REASON_NO_NEIGHBOUR: the kernel sends this packet, resolves the next hop or answers "host unreachable".
  */
-static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const struct packet *packet, __be32 saddr,
-						    __be32 daddr, __u32 bridge_ifindex, struct route *route)
+static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const struct packet *packet,
+						    const address_t *saddr, const address_t *daddr,
+						    __u32 bridge_ifindex, struct route *route)
 {
 	struct bpf_fib_lookup fib = {
-		.family = AF_INET,
+		.family = FAMILY_AF,
 		.l4_protocol = packet->proto,
-		.tos = packet->tos,
-		.ipv4_src = saddr,
-		.ipv4_dst = daddr,
 		.ifindex = bridge_ifindex,
+		/* Any length: the route's MTU is the answer only where one is given. */
+		.tot_len = 1,
+		.mark = skb->mark,
 	};
-	long result = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	long result;
 
+	fib.flowinfo = packet->traffic_class;
+	address_copy(FIB_SRC(&fib), saddr);
+	address_copy(FIB_DST(&fib), daddr);
+	result = bpf_fib_lookup(skb, &fib, sizeof(fib), fib_mark_flag);
 	if (result != BPF_FIB_LKUP_RET_SUCCESS && result != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return REASON_NO_ROUTE;
-	if (fib.family != AF_INET)
+	if (fib.family != FAMILY_AF)
 		return REASON_NO_ROUTE;
 	route->ifindex = fib.ifindex;
-	route->next_hop = fib.ipv4_dst;
 	route->uplink = bpf_map_lookup_elem(&uplinks, &route->ifindex);
 	if (!route->uplink)
 		return REASON_NO_ROUTE;
-	return result == BPF_FIB_LKUP_RET_SUCCESS ? REASON_NONE : REASON_NO_NEIGHBOUR;
+	if (result != BPF_FIB_LKUP_RET_SUCCESS)
+		return REASON_NO_NEIGHBOUR;
+	route->mtu = fib.mtu_result < route->uplink->mtu ? fib.mtu_result : route->uplink->mtu;
+	address_read(&route->next_hop, FIB_DST(&fib));
+	__builtin_memcpy(route->mac, fib.dmac, ETH_ALEN);
+	return REASON_NONE;
 }

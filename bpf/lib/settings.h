@@ -18,10 +18,21 @@ SETTING __u32 tcp_timeout_close = 10;
 SETTING __u32 udp_timeout = 30;
 SETTING __u32 udp_timeout_stream = 120;
 
+/* BPF_F_IPV6 where the kernel has it (6.16): without it, it corrects a checksum that a NIC computed for IPv4's sake. */
+SETTING __u32 ipv6_checksum_flag = 0;
+/* BPF_FIB_LOOKUP_MARK where the kernel has it (6.10): policy routing by mark is not learned without it. */
+SETTING __u32 fib_mark_flag = 0;
+
 #define NS_PER_SEC 1000000000ULL
 
-/* How often a busy flow entry refreshes its conntrack entry: what bounds both its cost and how long a deleted entry is outlived. */
+/*
+ * How often a busy flow entry refreshes its conntrack entry: what bounds both its cost and how long a deleted entry is outlived.
+ * Where more flows are busy than a CPU may refresh in a second, they wait for their turn, but not for longer than the second
+ * figure, well below the shortest timeout that is refreshed (UDP's 30 s).
+ */
 #define CONNTRACK_SYNC_INTERVAL NS_PER_SEC
+#define CONNTRACK_SYNC_LATEST (8 * NS_PER_SEC)
+#define CONNTRACK_SYNCS_PER_SEC 10000
 /* The age at which a TCP flow shows the kernel's tracker one packet; shorter connections never pay for it. */
 #define ANCHOR_AGE NS_PER_SEC
 /* The age from which a UDP flow seen both ways is a stream: net/netfilter/nf_conntrack_proto_udp.c. */

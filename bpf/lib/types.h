@@ -51,21 +51,21 @@ enum verdict {
 enum reason {
 	REASON_NONE = 0,
 	/* left to the kernel */
-	REASON_NOT_IPV4 = 1,          /* another protocol than IPv4: ARP, IPv6, VLAN-tagged, ... */
-	REASON_MALFORMED = 2,         /* headers cut short or lengths that contradict each other */
-	REASON_IP_OPTIONS = 3,        /* an IPv4 header with options */
-	REASON_FRAGMENT = 4,          /* only the first fragment carries ports */
-	REASON_NOT_TCP_UDP = 5,       /* ICMP, SCTP, ... */
-	REASON_TTL_EXPIRED = 6,       /* the kernel answers with ICMP time exceeded */
-	REASON_NO_FLOW = 7,           /* no flow entry and none could be made: not a first packet */
-	REASON_TO_HOST = 8,           /* for one of the host's own addresses */
-	REASON_NOT_UNICAST = 9,       /* multicast, broadcast, loopback, link-local */
-	REASON_FOREIGN_SOURCE = 10,   /* the source is not the endpoint's address: an extra address, a nested bridge */
-	REASON_UNKNOWN_MAC = 11,      /* bridging: the destination is not an endpoint that we know */
-	REASON_BRIDGE_POLICY = 12,    /* bridging: the network's rules are the kernel's to apply */
-	REASON_NO_MASQUERADE = 13,    /* the network is internal or not masqueraded */
-	REASON_NO_ROUTE = 14,         /* no route, or not through an uplink that we are attached to */
-	REASON_TOO_BIG = 15,          /* larger than the way's MTU: the kernel fragments or answers with ICMP */
+	REASON_NOT_IP = 1,          /* another protocol than IP: ARP, VLAN-tagged, ... */
+	REASON_MALFORMED = 2,       /* headers cut short or lengths that contradict each other */
+	REASON_IP_OPTIONS = 3,      /* an IPv4 header with options, an IPv6 one with extension headers */
+	REASON_FRAGMENT = 4,        /* only the first fragment carries ports */
+	REASON_NOT_TCP_UDP = 5,     /* ICMP, SCTP, ... */
+	REASON_TTL_EXPIRED = 6,     /* the kernel answers with ICMP time exceeded */
+	REASON_NO_FLOW = 7,         /* no flow entry and none could be made: not a first packet */
+	REASON_TO_HOST = 8,         /* for one of the host's own addresses */
+	REASON_NOT_UNICAST = 9,     /* multicast, broadcast, loopback, link-local */
+	REASON_FOREIGN_SOURCE = 10, /* the source is not the endpoint's address: an extra address, a nested bridge */
+	REASON_UNKNOWN_MAC = 11,    /* bridging: the destination is not an endpoint that we know */
+	REASON_BRIDGE_POLICY = 12,  /* bridging: the network's rules are the kernel's to apply */
+	REASON_NO_MASQUERADE = 13, /* the network is internal, not masqueraded, or its address is the kernel's choice */
+	REASON_NO_ROUTE = 14,      /* no route, or not through an uplink that we are attached to */
+	REASON_TOO_BIG = 15,       /* larger than the way's MTU: the kernel fragments or answers with ICMP */
 	REASON_CONNTRACK_STATE = 16,  /* the kernel's entry is not (any more) in a state we can take over */
 	REASON_CONNTRACK_FAILED = 17, /* no entry could be made: conntrack full, the tuple taken, no port free */
 	REASON_STALE_FLOW = 18,       /* the entry's endpoint or epoch is gone */
@@ -75,9 +75,16 @@ enum reason {
 	REASON_NO_NEIGHBOUR = 22, /* the next hop's MAC is not known: the kernel resolves it, or says that it can't */
 	REASON_ASYMMETRIC_ROUTE = 23, /* answers would leave by another device: its reverse path filter decides */
 	REASON_FILTERED = 24,         /* a new connection that a firewall's rules may concern: theirs to decide */
+	REASON_FROM_HOST = 25,        /* from the host itself to a container */
+	REASON_TCP_CONTROL = 26,      /* SYN, FIN or RST of a learned connection: the kernel's tracker has to see it */
 	/* dropped */
-	REASON_REWRITE_FAILED = 25, /* a packet half rewritten can't be given to anyone */
-	REASON_MAX = 26,
+	REASON_REWRITE_FAILED = 27, /* a packet half rewritten can't be given to anyone */
+	REASON_BAD_HEADER = 28,     /* XDP: lengths or a version that no stack accepts */
+	REASON_MARTIAN = 29, /* XDP: a source that can't be outside: loopback, multicast, the host's own address */
+	REASON_SOURCE_DENIED = 30, /* on the deny list */
+	REASON_PORT_DENIED = 31,   /* on the published port's deny list, or not on its allow list */
+	REASON_LIMITED = 32,       /* more new connections per second than the published port takes of a source */
+	REASON_MAX = 33,
 };
 
 /*
@@ -87,13 +94,45 @@ enum reason {
 struct control {
 	__u32 epoch;           /* a flow entry of another epoch is void */
 	__u32 next_generation; /* of the next endpoint to be written; never 0 */
+	__u32 policy;          /* enum policy_flags: which lists there are to look at */
 };
 
-/* What an endpoint's traffic may do on the fast path. */
+enum policy_flags {
+	POLICY_SOURCES = 1 << 0, /* the host's own list of sources is not empty */
+	POLICY_PORTS = 1 << 1,   /* a published port has a policy */
+};
+
+/* What an endpoint does whatever the family. */
 enum endpoint_flags {
-	ENDPOINT_MASQUERADE = 1 << 0, /* new connections to the outside are source-NATed */
-	ENDPOINT_BRIDGING = 1 << 1,   /* endpoints of its network reach it by MAC, unfiltered */
-	ENDPOINT_FILTERED = 1 << 2,   /* a firewall's rules may concern it: the kernel decides its new connections */
+	ENDPOINT_BRIDGING = 1 << 0, /* endpoints of its network reach it by MAC, unfiltered */
+};
+
+/* What an endpoint's traffic of one family may do on the fast path. */
+enum endpoint_ip_flags {
+	ENDPOINT_IP_MASQUERADE = 1 << 0, /* new connections to the outside are source-NATed */
+	ENDPOINT_IP_FILTERED = 1 << 1,   /* a firewall's rules may concern it: the kernel decides its new connections */
+};
+
+/* Addresses. In TypeScript they are text ("192.0.2.1", "2001:db8::1"); all zero is "0.0.0.0" or "::". */
+struct ipv4_address {
+	__be32 word[1];
+};
+
+struct ipv6_address {
+	__be32 word[4];
+};
+
+/* An endpoint in one family; address 0: it has none there. */
+struct endpoint_ipv4 {
+	struct ipv4_address address;      /* the container's */
+	struct ipv4_address snat_address; /* masquerade to this address; 0: to the uplink's, as the kernel chooses it */
+	__u32 flags;                      /* enum endpoint_ip_flags */
+};
+
+struct endpoint_ipv6 {
+	struct ipv6_address address;
+	struct ipv6_address snat_address;
+	__u32 flags;
 };
 
 /*
@@ -101,20 +140,16 @@ enum endpoint_flags {
  * it lives; the generation tells it from whoever had the slot before.
  */
 struct endpoint {
+	__u64 id_hash;        /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
 	__u32 generation;     /* 0: the slot is free */
 	__u32 ifindex;        /* the veth's host side */
 	__u32 bridge_ifindex; /* its network's bridge */
-	__be32 address;       /* the container's IPv4 address */
-	__be32 snat_address;  /* masquerade to this address; 0: to the uplink's, as the kernel chooses it */
-	__u32 flags;          /* enum endpoint_flags */
 	__u32 mtu;            /* of the veth, IP packet length */
+	__u32 flags;          /* enum endpoint_flags */
 	__u8 mac[6];          /* the container's */
 	__u8 bridge_mac[6];   /* its gateway's */
-	__u64 id_hash;        /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
-};
-
-struct endpoint_address_key {
-	__be32 address;
+	struct endpoint_ipv4 ipv4;
+	struct endpoint_ipv6 ipv6;
 };
 
 /* A slot of the endpoints array, with the generation that it was meant for. */
@@ -130,65 +165,149 @@ struct fdb_key {
 };
 
 /* A published port; address 0 is "any of the host's addresses" (host_addresses decides). */
-struct port_key {
-	__be32 address;
+struct port_key_ipv4 {
+	struct ipv4_address address;
 	__be16 port;
 	__u8 proto; /* IPPROTO_TCP, IPPROTO_UDP */
 	__u8 pad;
 };
 
-struct port {
+struct port_key_ipv6 {
+	struct ipv6_address address;
+	__be16 port;
+	__u8 proto;
+	__u8 pad;
+};
+
+struct port_ipv4 {
 	__u32 slot;
 	__u32 generation;
-	__be32 address; /* the container's */
-	__be16 port;    /* the container's */
+	struct ipv4_address address; /* the container's */
+	__be16 port;                 /* the container's */
+	__u8 pad[2];
+};
+
+struct port_ipv6 {
+	__u32 slot;
+	__u32 generation;
+	struct ipv6_address address;
+	__be16 port;
 	__u8 pad[2];
 };
 
 struct uplink_address {
-	__be32 address;
-	__be32 netmask;
+	struct ipv4_address address;
+	struct ipv4_address netmask;
+};
+
+enum uplink_xdp_flags {
+	UPLINK_XDP_ATTACHED = 1 << 0,    /* uplink_xdp has looked at the policy of whatever arrives */
+	UPLINK_XDP_OWN_SOURCES = 1 << 1, /* packets from the host's own addresses may come back by it */
 };
 
 /* A host device that leads outside. */
 struct uplink {
-	__u32 mtu;
-	__u32 address_count;
-	struct uplink_address addresses[UPLINK_ADDRESSES_MAX]; /* primary addresses in the kernel's order */
+	__u32 xdp;                                        /* enum uplink_xdp_flags */
+	__u32 mtu;                                        /* the smallest of the device's and its routes' own */
+	__u32 ipv4_count;                                 /* of ipv4 */
+	struct uplink_address ipv4[UPLINK_ADDRESSES_MAX]; /* primary addresses in the kernel's order */
+	/*
+	 * Its one global, preferred IPv6 address. 0 when it has none or several: choosing among several is RFC 6724's, and so
+	 * the kernel's.
+	 */
+	struct ipv6_address ipv6;
 };
 
 /* The tuple of a packet as it arrives at a device of ours. The device is part of it: a spoofed tuple from elsewhere misses. */
-struct flow_key {
+struct flow_key_ipv4 {
 	__u32 ifindex;
-	__be32 saddr;
-	__be32 daddr;
+	struct ipv4_address saddr;
+	struct ipv4_address daddr;
 	__be16 sport;
 	__be16 dport;
 	__u8 proto;
 	__u8 pad[3];
 };
 
-/* Everything that an established packet needs: what it becomes and where it leaves. One entry per direction. */
+struct flow_key_ipv6 {
+	__u32 ifindex;
+	struct ipv6_address saddr;
+	struct ipv6_address daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 pad[3];
+};
+
+/* How a flow entry came about. */
+enum flow_origin {
+	FLOW_MADE = 0,    /* with its connection, at the first packet */
+	FLOW_ADOPTED = 1, /* from a connection that conntrack knew, where its rewrite and its way are the plan's */
+	FLOW_LEARNED = 2, /* from a packet that the kernel let pass, as it left */
+};
+
+/*
+ * What an established packet needs, but for the addresses: where it leaves, whose it is, and what of conntrack's entry is to
+ * be kept true. One entry per direction of a connection.
+ */
 struct flow {
 	__u64 last_seen;        /* ns of CLOCK_MONOTONIC_COARSE; bumped by the packets */
 	__u64 conntrack_synced; /* when conntrack's timeout was last refreshed, same clock */
 	__u64 created;          /* same clock */
 	__u32 epoch;
-	__u32 generation; /* of the endpoint below */
-	__u32 slot;       /* the endpoint whose traffic this is */
-	__u32 ifindex;    /* leaves by: the endpoint's veth (receive) or an uplink (transmit) */
-	__be32 saddr;     /* the packet as it leaves */
-	__be32 daddr;
-	__be16 sport;
+	__u32 ifindex;            /* leaves by: an endpoint's veth or an uplink */
+	struct endpoint_ref from; /* the endpoint that sends; slot SLOT_NONE: it comes from outside */
+	struct endpoint_ref to;   /* the endpoint that receives; slot SLOT_NONE: it goes outside */
+	__u32 mtu;                /* of the way out, IP packet length */
+	__be16 sport;             /* the packet as it leaves */
 	__be16 dport;
-	__be32 next_hop;     /* transmit: the neighbour to send to */
-	__u32 mtu;           /* of the way out, IP packet length */
-	__u8 direction;      /* enum direction */
 	__u8 flow_direction; /* enum flow_direction */
 	__u8 state;          /* enum flow_state */
+	__u8 origin;         /* enum flow_origin */
 	__u8 anchored;       /* TCP: the kernel's tracker has seen a packet of the original direction */
 	__u8 fin_seen;       /* TCP: in this direction */
-	__u8 pad[3];
+	__u8 provisional;    /* holds only until the kernel's tracker has seen the connection */
+	__u8 pad[2];
+};
+
+struct flow_ipv4 {
+	struct flow flow;
+	struct ipv4_address saddr; /* the packet as it leaves */
+	struct ipv4_address daddr;
+	struct ipv4_address next_hop; /* outside: the neighbour to send to */
+	__u8 pad[4];
+};
+
+struct flow_ipv6 {
+	struct flow flow;
+	struct ipv6_address saddr;
+	struct ipv6_address daddr;
+	struct ipv6_address next_hop;
+};
+
+/* What became of flow entries, per CPU: what is not there any more and was not deleted has been evicted. */
+struct flow_table_counters {
+	__u64 inserted;
+	__u64 deleted; /* void entries that a packet met, and those that the sweep took out */
+};
+
+/* How many flows a CPU has refreshed in conntrack since begin. */
+struct sync_budget {
+	__u64 begin; /* ns of CLOCK_MONOTONIC_COARSE */
+	__u64 used;
+};
+
+/* What flow_sweep is asked for and what it found: its context. Times in ns. */
+struct flow_sweep {
+	__u64 tcp_idle_ns;     /* delete TCP entries idle for longer than this; 0: delete none */
+	__u64 opening_idle_ns; /* TCP entries in FLOW_NEW */
+	__u64 closing_idle_ns; /* TCP entries in FLOW_CLOSING */
+	__u64 closed_idle_ns;  /* TCP entries in FLOW_CLOSED */
+	__u64 udp_idle_ns;
+	__u64 stream_idle_ns; /* UDP entries that have lived for UDP_STREAM_AGE */
+	__u64 entries[2];     /* found alive, IPv4 and IPv6 */
+	__u64 deleted[2];
+	__u64 void_entries[2]; /* deleted because their endpoint or epoch is gone; part of deleted */
 };
 
 struct counter {
@@ -210,3 +329,62 @@ struct reason_key {
 };
 
 #define SLOT_NONE 0xffffffff
+
+/* What an uplink's policy says of a source: the value of the longest prefix that has it. */
+enum source_verdict {
+	SOURCE_UNLISTED = 0,
+	SOURCE_ALLOWED = 1,
+	SOURCE_DENIED = 2,
+};
+
+/* What the host's list says of all 65,536 addresses of an IPv4 /16 at once. */
+enum source_block {
+	BLOCK_MIXED = 0, /* not the same of all, or not known: sources_ipv4 says */
+	BLOCK_UNLISTED = 1,
+	BLOCK_ALLOWED = 2,
+	BLOCK_DENIED = 3,
+};
+
+/* A network of sources, by longest prefix; list 0 is the host's own, others a published port's (struct port_policy). */
+struct source_key_ipv4 {
+	__u32 prefix_length; /* bits that count, those of list (32) included */
+	__u32 list;
+	struct ipv4_address network;
+};
+
+struct source_key_ipv6 {
+	__u32 prefix_length;
+	__u32 list;
+	struct ipv6_address network;
+};
+
+/* Who may open connections to a published port, and how fast. */
+struct port_policy {
+	__u32 list;            /* its list of sources; 0: none */
+	__u32 limit;           /* new connections per 1000 seconds and source; 0: no limit */
+	__u32 burst;           /* how many at once */
+	__u8 unlisted_refused; /* an allow list without an entry for the source: refused */
+	__u8 pad[3];
+};
+
+struct limit_key_ipv4 {
+	__u32 list;
+	struct ipv4_address source;
+	__be16 port; /* the host's */
+	__u8 proto;
+	__u8 pad;
+};
+
+struct limit_key_ipv6 {
+	__u32 list;
+	struct ipv6_address source;
+	__be16 port;
+	__u8 proto;
+	__u8 pad;
+};
+
+/* A token bucket. */
+struct limit {
+	__u64 refilled; /* ns of CLOCK_MONOTONIC_COARSE */
+	__u64 tokens;   /* in 1/1000 connections */
+};

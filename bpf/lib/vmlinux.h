@@ -33,6 +33,7 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LRU_PERCPU_HASH = 10,
+	BPF_MAP_TYPE_LPM_TRIE = 11,
 };
 
 enum {
@@ -102,12 +103,30 @@ struct __sk_buff {
 	__u32 gso_size;
 };
 
+enum xdp_action {
+	XDP_DROP = 1,
+	XDP_PASS = 2,
+	XDP_REDIRECT = 4,
+};
+
+struct xdp_md {
+	__u32 data;
+	__u32 data_end;
+	__u32 data_meta;
+	__u32 ingress_ifindex;
+	__u32 rx_queue_index;
+	__u32 egress_ifindex;
+};
+
 struct bpf_fib_lookup {
 	__u8 family;
 	__u8 l4_protocol;
 	__be16 sport;
 	__be16 dport;
-	__u16 tot_len;
+	union {
+		__u16 tot_len;    /* in */
+		__u16 mtu_result; /* out */
+	};
 	__u32 ifindex;
 	union {
 		__u8 tos;
@@ -124,8 +143,13 @@ struct bpf_fib_lookup {
 	};
 	__be16 h_vlan_proto;
 	__be16 h_vlan_TCI;
-	__u8 smac[6];
-	__u8 dmac[6];
+	union {
+		struct {
+			__u8 smac[6];
+			__u8 dmac[6];
+		};
+		__u32 mark;
+	};
 };
 
 struct bpf_redir_neigh {
@@ -157,12 +181,25 @@ struct bpf_sock_tuple {
 #define ETH_ALEN 6
 #define ETH_HLEN 14
 #define ETH_P_IP 0x0800
+#define ETH_P_IPV6 0x86DD
+#define ETH_P_8021Q 0x8100
+#define ETH_P_8021AD 0x88A8
 #define AF_INET 2
+#define AF_INET6 10
 #define PACKET_HOST 0
+#define PACKET_BROADCAST 1
+#define PACKET_MULTICAST 2
 
 enum {
+	IPPROTO_HOPOPTS = 0,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
+	IPPROTO_ROUTING = 43,
+	IPPROTO_FRAGMENT = 44,
+	IPPROTO_AH = 51,
+	IPPROTO_ICMPV6 = 58,
+	IPPROTO_DSTOPTS = 60,
+	IPPROTO_MH = 135,
 };
 
 struct ethhdr {
@@ -182,6 +219,16 @@ struct iphdr {
 	__sum16 check;
 	__be32 saddr;
 	__be32 daddr;
+};
+
+struct ipv6hdr {
+	__u8 priority : 4, version : 4;
+	__u8 flow_lbl[3];
+	__be16 payload_len;
+	__u8 nexthdr;
+	__u8 hop_limit;
+	__be32 saddr[4];
+	__be32 daddr[4];
 };
 
 struct tcphdr {
@@ -208,7 +255,6 @@ struct udphdr {
 
 union nf_inet_addr {
 	__u32 all[4];
-	__be32 ip;
 };
 
 union nf_conntrack_man_proto {
@@ -281,6 +327,7 @@ enum tcp_conntrack {
 	TCP_CONNTRACK_SYN_SENT = 1,
 	TCP_CONNTRACK_SYN_RECV = 2,
 	TCP_CONNTRACK_ESTABLISHED = 3,
+	TCP_CONNTRACK_TIME_WAIT = 7,
 };
 
 enum nf_nat_manip_type {

@@ -14,6 +14,11 @@ import { Failure } from "./run.mjs";
  */
 
 const skipped = ["typedef", "const", "volatile", "restrict", "type_tag"];
+/** Structs that are text in TypeScript, with their codec and their size. */
+export const addressStructs = new Map([
+  ["ipv4_address", { codec: "ipv4Address", size: 4 }],
+  ["ipv6_address", { codec: "ipv6Address", size: 16 }],
+]);
 const bigEndian = { __be16: 2, __be32: 4, __be64: 8 };
 
 /**
@@ -71,6 +76,7 @@ export function shapeOf(types, id, where) {
     case "struct":
     case "union":
       if (type.name === "") throw new Failure(`${where}: a struct or union of a map needs a name`);
+      if (addressStructs.has(type.name)) return addressShape(type);
       return { ts: pascal(type.name), codec: `${camel(type.name)}Codec`, size: type.size, named: type };
     case "array": {
       const length = type.length ?? 0;
@@ -94,6 +100,13 @@ export function shapeOf(types, id, where) {
     }
   }
   throw new Failure(`${where}: no codec for ${type.kind} ${type.name}`);
+}
+
+/** @param {BtfType} type @returns {Shape} */
+function addressShape(type) {
+  const { codec, size } = addressStructs.get(type.name) ?? { codec: "", size: -1 };
+  if (type.size !== size) throw new Failure(`struct ${type.name} has ${type.size} bytes, not ${size}`);
+  return { ts: "string", codec, size };
 }
 
 /**

@@ -20,6 +20,7 @@ export const suites = [
   { name: "asan", always: true },
   { name: "bpf", always: true },
   { name: "lab", always: true },
+  { name: "fuzz", always: true },
   { name: "vm", always: false },
 ];
 

@@ -19,7 +19,22 @@ const flags: Readonly<Record<Key, { flag: string; help: string }>> = {
   metrics: { flag: "--metrics <address:port>", help: "where /metrics listens, or off" },
   bpffs: { flag: "--bpffs <dir>", help: "where maps, programs and links are pinned" },
   "state-dir": { flag: "--state-dir <dir>", help: "where the control socket and the state file are" },
-  "flows-max": { flag: "--flows-max <n>", help: "entries of the flow table, two per connection, or auto" },
+  "flows-max": {
+    flag: "--flows-max <n>",
+    help: "entries of each IP version's flow table, two per connection, or auto",
+  },
+  allow: {
+    flag: "--allow <networks>",
+    help: "sources that are let in though a wider network of theirs is denied (198.18.0.0/16,...)",
+  },
+  deny: {
+    flag: "--deny <networks>",
+    help: "sources that are not let in by an uplink (0.0.0.0/0,::/0 for all)",
+  },
+  xdp: {
+    flag: "--xdp <when>",
+    help: "drop at the driver: auto (where there are lists or limits), on or off",
+  },
   "log-format": { flag: "--log-format <format>", help: LOG_FORMATS.join(" or ") },
   "log-level": { flag: "--log-level <level>", help: LOG_LEVELS.join(", ") },
   once: { flag: "--once", help: "reconcile once and end, with the datapath in place" },

@@ -1,8 +1,8 @@
 import { decodePerCpu } from "../codec.js";
+import { addressesOf } from "../datapath/families.js";
 import { type Maps, typedMaps } from "../datapath/maps.js";
 import { Pins } from "../datapath/pins.js";
-import { Direction, EndpointFlags, TrafficPath } from "../generated/index.js";
-import { formatIpv4 } from "../ipv4.js";
+import { Direction, EndpointFlags, EndpointIpFlags, TrafficPath } from "../generated/index.js";
 import { BpfMap, listLinks } from "../native/index.js";
 
 /** What is pinned, as it can be seen without the daemon: no names of containers, those are the engine's. */
@@ -14,14 +14,14 @@ export interface PinnedState {
   maps: string[];
   endpoints: PinnedEndpoint[];
   ports: number;
-  /** Entries of the flow table now. */
+  /** Entries of the flow tables now. */
   flows: number;
   flowsMax: number;
 }
 
 export interface PinnedEndpoint {
   slot: number;
-  address: string;
+  addresses: string[];
   device: string;
   masquerade: boolean;
   bridging: boolean;
@@ -60,9 +60,9 @@ export function readPinned(bpffs: string): PinnedState | undefined {
       .filter(({ value }) => value.generation !== 0)
       .map(({ key, value }) => ({
         slot: key,
-        address: formatIpv4(value.address),
+        addresses: addressesOf(value),
         device: devices.get(value.ifindex) ?? `gone (${value.ifindex})`,
-        masquerade: (value.flags & EndpointFlags.MASQUERADE) !== 0,
+        masquerade: ((value.ipv4.flags | value.ipv6.flags) & EndpointIpFlags.MASQUERADE) !== 0,
         bridging: (value.flags & EndpointFlags.BRIDGING) !== 0,
         ...packetsOf(maps, key),
       }));
@@ -70,9 +70,9 @@ export function readPinned(bpffs: string): PinnedState | undefined {
       bpffs,
       ...names,
       endpoints,
-      ports: count(maps.ports.kernel.entries(4096)),
-      flows: count(maps.flows.kernel.entries(4096)),
-      flowsMax: maps.flows.maxEntries,
+      ports: count(maps.ports_ipv4.kernel.entries(4096)) + count(maps.ports_ipv6.kernel.entries(4096)),
+      flows: count(maps.flows_ipv4.kernel.entries(4096)) + count(maps.flows_ipv6.kernel.entries(4096)),
+      flowsMax: maps.flows_ipv4.maxEntries + maps.flows_ipv6.maxEntries,
     };
   } finally {
     for (const map of opened) map.close();

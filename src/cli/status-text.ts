@@ -57,10 +57,10 @@ export function endpointsText(endpoints: readonly ToldEndpoint[], color: boolean
   );
   return table(
     ["NETWORK", "CONTAINER", "ADDRESS", ...PATH_HEADS],
-    sorted.map(({ network, container, address, receive, transmit }) => [
+    sorted.map(({ network, container, addresses, receive, transmit }) => [
       network,
       container,
-      address,
+      addresses.join(" "),
       ...pathCells(
         { fast: receive.fast.packets, slow: receive.slow.packets },
         { fast: transmit.fast.packets, slow: transmit.slow.packets },
@@ -115,8 +115,8 @@ export function pinnedText(pinned: PinnedState, color: boolean): string {
       ? ""
       : `\n${table(
           ["ADDRESS", "DEVICE", ...PATH_HEADS],
-          pinned.endpoints.map(({ address, device, receive, transmit }) => [
-            address,
+          pinned.endpoints.map(({ addresses, device, receive, transmit }) => [
+            addresses.join(" "),
             device,
             ...pathCells(receive, transmit),
           ]),

@@ -1,23 +1,24 @@
 import { totalmem } from "node:os";
 
-/** Bytes of kernel memory for one entry of the flow table: key, value, the hash element and its LRU node, rounded up. */
-const ENTRY_BYTES = 256;
-/** The part of the memory that the flow table may take. */
-const MEMORY_SHARE = 1 / 256;
+/**
+ * Memory of the host for one entry in each family's flow table. The two cost some 400 bytes (key, value, the hash element and
+ * its LRU node, taken when the tables are made), so that the tables together have less than 1.3 % of the memory.
+ */
+const MEMORY_PER_ENTRY = 32 * 1024;
 
 export const FLOWS_MAX_SMALLEST = 1024;
 export const FLOWS_MAX_LARGEST = 16_777_216;
 const AUTO_SMALLEST = 16_384;
-const AUTO_LARGEST = 1_048_576;
+/** Two for each connection that the kernel's conntrack holds by default on a large host (nf_conntrack_max, 262,144). */
+const AUTO_LARGEST = 524_288;
 
 /**
- * The size of the flow table for a host of that much memory: a 256th of it, a power of two, 16,384 (1 GiB of memory and
- * less) to 1,048,576 entries. A connection has two entries, one per direction.
+ * The size of each family's flow table for a host of that much memory: an entry per 32 KiB, a power of two, 16,384 (512 MiB
+ * of memory and less) to 524,288 entries (16 GiB and more). A connection has two entries, one per direction.
  * @param memory bytes
  */
 export function flowsMaxFor(memory: number): number {
-  const entries = (memory * MEMORY_SHARE) / ENTRY_BYTES;
-  const power = 2 ** Math.floor(Math.log2(Math.max(entries, 1)));
+  const power = 2 ** Math.floor(Math.log2(Math.max(memory / MEMORY_PER_ENTRY, 1)));
   return Math.min(Math.max(power, AUTO_SMALLEST), AUTO_LARGEST);
 }
 

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { UserError } from "../errors.js";
+import { formatNetwork } from "../networks.js";
 import { type Environment, readEnvironment } from "./environment.js";
 import { DEFAULT_FILE, type RawSetting, readFile } from "./file.js";
 import { type Config, checkValue, defaults, type Key, keys } from "./schema.js";
@@ -48,7 +49,19 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     values.set(setting.key, checked(setting));
     sources[setting.key] = setting.source.replace(/: [a-z-]+$/, "");
   }
-  return { config: toConfig(values), file, sources };
+  const config = toConfig(values);
+  refuseContradiction(config, sources);
+  return { config, file, sources };
+}
+
+function refuseContradiction({ allow, deny }: Config, sources: Record<Key, string>): void {
+  const allowed = new Set(allow.map(formatNetwork));
+  const twice = deny.find((network) => allowed.has(formatNetwork(network)));
+  if (twice === undefined) return;
+  throw new UserError(
+    `${formatNetwork(twice)} is both allowed (${sources.allow}) and denied (${sources.deny}): it can be only one`,
+    { exitCode: 2 },
+  );
 }
 
 function existing(path: string): string | undefined {
@@ -71,6 +84,9 @@ function toConfig(values: ReadonlyMap<Key, unknown>): Config {
     bpffs: value("bpffs"),
     stateDir: value("state-dir"),
     flowsMax: value("flows-max"),
+    allow: value("allow"),
+    deny: value("deny"),
+    xdp: value("xdp"),
     logFormat: value("log-format"),
     logLevel: value("log-level"),
     once: value("once"),

@@ -1,4 +1,7 @@
 import { z } from "zod";
+import type { Network } from "../networks.js";
+import { formatNetwork, parseNetwork } from "../networks.js";
+import { XDP_MODES, type XdpMode } from "../plan/policy.js";
 import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
 import { suggestion } from "./nearest.js";
 
@@ -55,6 +58,29 @@ const uplinks = z
   )
   .pipe(z.array(deviceName))
   .transform((names) => [...new Set(names)]);
+
+/** As uplinks: a list in YAML, or networks with commas between them. */
+const networks = z
+  .union(
+    [
+      z.array(z.unknown()),
+      z.string().transform((text) => text.split(",").filter((entry) => entry.trim() !== "")),
+    ],
+    { error: "must be a list of networks" },
+  )
+  .pipe(z.array(z.string("must be a list of networks, each a text")))
+  .transform((entries, context): Network[] => {
+    const found = new Map<string, Network>();
+    for (const entry of entries) {
+      const network = parseNetwork(entry);
+      if ("problem" in network) {
+        context.addIssue({ code: "custom", message: network.problem });
+        return z.NEVER;
+      }
+      found.set(formatNetwork(network), network);
+    }
+    return [...found.values()];
+  });
 
 const dockerHost = text.refine((url) => /^(unix|tcp|http|https):\/\/./.test(url), {
   error: (issue) => `"${String(issue.input)}" is not unix:///PATH or tcp://HOST:PORT`,
@@ -116,6 +142,9 @@ export const shape = {
   bpffs: directory,
   "state-dir": directory,
   "flows-max": flowsMax,
+  allow: networks,
+  deny: networks,
+  xdp: word(XDP_MODES),
   "log-format": word(LOG_FORMATS),
   "log-level": word(LOG_LEVELS),
   once: flag,
@@ -133,6 +162,9 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   bpffs: "/sys/fs/bpf/fairway",
   "state-dir": "/run/fairway",
   "flows-max": "auto",
+  allow: [],
+  deny: [],
+  xdp: "auto",
   "log-format": "text",
   "log-level": "info",
   once: false,
@@ -151,6 +183,11 @@ export interface Config {
   stateDir: string;
   /** Entries of the flow table. */
   flowsMax: number;
+  /** Sources that reach the host though a wider network of theirs is denied. */
+  allow: Network[];
+  /** Sources that don't. */
+  deny: Network[];
+  xdp: XdpMode;
   logFormat: (typeof LOG_FORMATS)[number];
   logLevel: (typeof LOG_LEVELS)[number];
   once: boolean;

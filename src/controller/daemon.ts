@@ -10,9 +10,8 @@ import { hostState } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
-import { formatIpv4 } from "../ipv4.js";
 import { plan } from "../plan/plan.js";
-import type { Plan } from "../plan/types.js";
+import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
 import { Backoff } from "./backoff.js";
 import { EngineWatch } from "./engine_watch.js";
@@ -61,8 +60,8 @@ export class Daemon implements MetricsSource {
   #plan: Plan | undefined;
   #reconciles = { count: 0, failures: 0, lastSuccessAt: 0, last: undefined as ReconcileResult | undefined };
   #warned = new Set<string>();
-  /** The firewall's rules, other than the engine's, that the datapath was last applied with. */
-  #foreignRules: string | undefined;
+  /** What the datapath was last applied with: the firewall's rules, other than the engine's, and the uplinks. */
+  #appliedWith: Record<"firewall rules" | "uplinks", string> | undefined;
 
   constructor(
     readonly config: DaemonConfig,
@@ -260,7 +259,7 @@ export class Daemon implements MetricsSource {
     const looked = performance.now();
     result.engineMs = looked - started;
     const host = await this.#lookAtHost(engine);
-    const planned = plan(engine, host, { uplinks: this.config.uplinks });
+    const planned = plan(engine, host, this.config);
     const decided = performance.now();
     result.hostMs = decided - looked;
     const applied = await this.#datapath?.apply(planned);
@@ -268,10 +267,10 @@ export class Daemon implements MetricsSource {
     result.added = applied?.added ?? 0;
     result.removed = applied?.removed ?? 0;
     this.#engineState = engine;
-    this.#plan = planned;
-    this.#voidFor(host.foreignRules);
+    this.#plan = { ...planned, warnings: [...planned.warnings, ...(applied?.warnings ?? [])] };
+    this.#voidFor(host.foreignRules, planned.uplinks);
     this.#hostWatch?.know(host, planned, engineBridges(engine));
-    this.#warn(planned);
+    this.#warn(this.#plan);
     this.#retryIfUnsettled(planned);
   }
 
@@ -292,7 +291,7 @@ export class Daemon implements MetricsSource {
       {
         bridges,
         hostBridges: new Set(host.links.flatMap((l) => (l.kind === "bridge" ? l.name : []))),
-        snatAddresses: new Set(engine.networks.flatMap((n) => n.hostIpv4 ?? [])),
+        snatAddresses: new Set(engine.networks.flatMap((n) => [n.hostIpv4 ?? [], n.hostIpv6 ?? []].flat())),
       },
       new Set(uplinks.map((u) => u.name)),
     );
@@ -300,13 +299,19 @@ export class Daemon implements MetricsSource {
     return { ...host, ...firewall };
   }
 
-  /** What was open before rules of the user's changed is looked up again in conntrack. */
-  #voidFor(foreignRules: string): void {
-    const before = this.#foreignRules;
-    this.#foreignRules = foreignRules;
-    if (before === undefined || before === foreignRules) return;
+  /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
+  #voidFor(foreignRules: string, uplinks: PlannedUplink[]): void {
+    const before = this.#appliedWith;
+    const now = { "firewall rules": foreignRules, uplinks: JSON.stringify(uplinks) };
+    this.#appliedWith = now;
+    if (before === undefined) return;
+    const changed = (Object.keys(now) as (keyof typeof now)[]).filter((what) => now[what] !== before[what]);
+    if (changed.length === 0) return;
     const epoch = this.#datapath?.bumpEpoch();
-    this.deps.log.info({ epoch }, "the host's firewall rules changed: every flow finds its way anew");
+    this.deps.log.info(
+      { epoch },
+      `the host's ${changed.join(" and ")} changed: every flow finds its way anew`,
+    );
   }
 
   #account(result: ReconcileResult, failure: unknown): void {
@@ -384,13 +389,13 @@ export class Daemon implements MetricsSource {
         name: u.name,
         ifindex: u.ifindex,
         mtu: u.mtu,
-        addresses: u.addresses.map((a) => formatIpv4(a.address)),
+        addresses: [...u.addresses.map((a) => a.address), ...(u.ipv6 === undefined ? [] : [u.ipv6])],
       })),
       counts: {
         endpoints: this.#plan?.endpoints.length ?? 0,
         ports: this.#plan?.ports.length ?? 0,
         flows: flows?.entries ?? 0,
-        flowsMax: flows?.maxEntries ?? this.config.flowsMax,
+        flowsMax: flows?.maxEntries ?? 2 * this.config.flowsMax,
       },
       reconcile: { ...this.#reconciles },
       warnings: this.#plan?.warnings ?? [],

@@ -1,5 +1,5 @@
 /** Which of the host's changes make flow entries void. Pure but for what it is given. */
-import type { NetEvent, NetLink } from "../native/index.js";
+import type { NetAddress, NetEvent, NetLink } from "../native/index.js";
 
 /** What is known of the devices when a change is judged. */
 export interface DeviceKnowledge {
@@ -10,6 +10,8 @@ export interface DeviceKnowledge {
   uplinks: ReadonlySet<number>;
   /** Names of the engine's bridges. */
   engineBridges: ReadonlySet<string>;
+  /** Devices whose addresses are others than they were. */
+  readdressed: ReadonlySet<number>;
 }
 
 /** Names that engines give to bridges; one that was just made is not in the plan yet. */
@@ -25,8 +27,9 @@ export function voidsFlows(event: NetEvent, known: DeviceKnowledge): boolean {
     case "rule":
       return true;
     case "route":
-    case "address":
       return ifindex === undefined || !isContainerDevice(ifindex, known);
+    case "address":
+      return ifindex !== undefined && known.readdressed.has(ifindex) && !isContainerDevice(ifindex, known);
     case "link":
       return (
         ifindex !== undefined && known.uplinks.has(ifindex) && uplinkChanged(event, known.before.get(ifindex))
@@ -34,6 +37,32 @@ export function voidsFlows(event: NetEvent, known: DeviceKnowledge): boolean {
     default:
       return false;
   }
+}
+
+/**
+ * IFA_F_SECONDARY (of IPv6: TEMPORARY), OPTIMISTIC, DADFAILED, DEPRECATED, TENTATIVE of linux/if_addr.h: what the kernel chooses
+ * a source by.
+ */
+const CHOICE_FLAGS = 0x01 | 0x04 | 0x08 | 0x20 | 0x40;
+
+/** What of each device's addresses matters: not their lifetimes, which every router advertisement tells anew. */
+export function addressesByDevice(addresses: NetAddress[]): Map<number, string> {
+  const lines = new Map<number, string[]>();
+  for (const { ifindex, address, prefixLength, scope, flags } of addresses) {
+    const own = lines.get(ifindex) ?? [];
+    lines.set(ifindex, own);
+    own.push([address, prefixLength, scope, flags & CHOICE_FLAGS].join(" "));
+  }
+  // In the kernel's order, which is the one that masquerading chooses by.
+  return new Map([...lines].map(([ifindex, own]) => [ifindex, own.join("\n")]));
+}
+
+/** Devices that are told differently, or by one side only. */
+export function differing(
+  before: ReadonlyMap<number, string>,
+  now: ReadonlyMap<number, string>,
+): Set<number> {
+  return new Set([...before.keys(), ...now.keys()].filter((key) => before.get(key) !== now.get(key)));
 }
 
 function isContainerDevice(ifindex: number, known: DeviceKnowledge): boolean {

@@ -1,7 +1,8 @@
+import { LONGEST_DEFAULT_PREFIX } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
-import { listLinks, type NetEvent, type NetLink, NetMonitor } from "../native/index.js";
+import { listAddresses, listLinks, type NetEvent, type NetLink, NetMonitor } from "../native/index.js";
 import type { Plan } from "../plan/types.js";
-import { type DeviceKnowledge, voidsFlows } from "./epoch_watch.js";
+import { addressesByDevice, type DeviceKnowledge, differing, voidsFlows } from "./epoch_watch.js";
 
 export interface HostWatchCallbacks {
   /** Devices of endpoints that are gone; called within the kernel's notification. */
@@ -16,6 +17,10 @@ export interface HostWatchCallbacks {
 const QUIET_MS = 100;
 const MOST_MS = 1_000;
 
+function isDefaultRoute({ kind, prefixLength = 0 }: NetEvent): boolean {
+  return kind === "route" && prefixLength <= Math.max(...Object.values(LONGEST_DEFAULT_PREFIX));
+}
+
 /** Watches the host by netlink. */
 export class HostWatch {
   readonly #monitor: NetMonitor;
@@ -23,6 +28,8 @@ export class HostWatch {
   #uplinks: ReadonlySet<number> = new Set();
   #endpoints: ReadonlySet<number> = new Set();
   #engineBridges: ReadonlySet<string> = new Set();
+  /** As of the last judgement, for reconciling is faster. */
+  #addresses: ReadonlyMap<number, string>;
   #pending: NetEvent[] = [];
   /** An uplink's change, judged when it came: by the time of judging, the new state is what is known. */
   #certain: NetEvent | undefined;
@@ -35,6 +42,7 @@ export class HostWatch {
       (events) => this.#onEvents(events),
       () => this.#onLost(),
     );
+    this.#addresses = addressesByDevice(listAddresses());
   }
 
   /** What the last reconcile saw and planned: what changes are judged by. */
@@ -56,7 +64,9 @@ export class HostWatch {
     for (const event of events) {
       if (event.kind === "link" && event.action === "del" && event.ifindex !== undefined)
         gone.add(event.ifindex);
-      if (event.kind === "link" ? this.#linkMatters(event) : event.kind === "address") changed = true;
+      if (event.kind === "link" && this.#linkMatters(event)) changed = true;
+      // Default routes tell uplinks; others, which may come by the thousand, only void flows.
+      if (event.kind === "address" || isDefaultRoute(event)) changed = true;
     }
     if (gone.size > 0) this.callbacks.gone(gone);
     if (changed) this.callbacks.changed([...gone].some((ifindex) => this.#endpoints.has(ifindex)));
@@ -93,7 +103,10 @@ export class HostWatch {
   }
 
   #judge(): void {
-    const known = this.#known(new Map(listLinks().map((l) => [l.ifindex, l])));
+    const addresses = addressesByDevice(listAddresses());
+    const readdressed = differing(this.#addresses, addresses);
+    this.#addresses = addresses;
+    const known = this.#known(new Map(listLinks().map((l) => [l.ifindex, l])), readdressed);
     const voiding = this.#certain ?? this.#pending.find((event) => voidsFlows(event, known));
     this.#pending = [];
     this.#certain = undefined;
@@ -102,7 +115,13 @@ export class HostWatch {
     this.callbacks.voided(`${voiding.kind} ${voiding.action}${device === undefined ? "" : ` ${device}`}`);
   }
 
-  #known(links: ReadonlyMap<number, NetLink>): DeviceKnowledge {
-    return { links, before: this.#before, uplinks: this.#uplinks, engineBridges: this.#engineBridges };
+  #known(links: ReadonlyMap<number, NetLink>, readdressed: ReadonlySet<number> = new Set()): DeviceKnowledge {
+    return {
+      links,
+      before: this.#before,
+      uplinks: this.#uplinks,
+      engineBridges: this.#engineBridges,
+      readdressed,
+    };
   }
 }

@@ -1,9 +1,10 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
+import type { PolicyOptions } from "../plan/policy.js";
 import type { PlanWarning } from "../plan/types.js";
 
 /** What the daemon needs to know; the command line's configuration carries more and is assignable to it. */
-export interface DaemonConfig {
+export interface DaemonConfig extends PolicyOptions {
   /** As DOCKER_HOST; undefined: $DOCKER_HOST, else unix:///var/run/docker.sock. */
   dockerHost?: string | undefined;
   /** Names of the uplinks; empty: chosen by what the host has. */
@@ -12,7 +13,7 @@ export interface DaemonConfig {
   bpffs: string;
   /** Directory of the socket and of state.json. */
   stateDir: string;
-  /** Size of the flow table in entries (two per connection). */
+  /** Size of each family's flow table in entries (two per connection). */
   flowsMax: number;
 }
 

@@ -1,13 +1,16 @@
-import type { Endpoint } from "../generated/index.js";
+import { type Endpoint, endpointCodec } from "../generated/index.js";
 import type { Maps } from "./maps.js";
 
 /** The maps that the control plane fills, as hash tables of bytes: what is compared is what the kernel holds. */
 export const FILLED_MAPS = [
   "endpoint_devices",
-  "endpoint_addresses",
+  "endpoint_addresses_ipv4",
+  "endpoint_addresses_ipv6",
   "fdb",
-  "ports",
-  "host_addresses",
+  "ports_ipv4",
+  "ports_ipv6",
+  "host_addresses_ipv4",
+  "host_addresses_ipv6",
   "uplinks",
 ] as const;
 export type FilledMap = (typeof FILLED_MAPS)[number];
@@ -49,7 +52,12 @@ export function readActual(maps: Maps, slots: number): ActualState {
   };
 }
 
-/** The slots in use. Most of 16,384 are free: only the generation, which comes first, is read of those. */
+/** A free slot is all zero. */
+const FREE_ENDPOINT = endpointCodec.decode(Buffer.alloc(endpointCodec.size));
+/** Where in an endpoint its generation lies. */
+const GENERATION_OFFSET = endpointCodec.encode({ ...FREE_ENDPOINT, generation: 1 }).indexOf(1);
+
+/** The slots in use. Most of 16,384 are free: only the generation is read of those. */
 export function readEndpoints(map: Maps["endpoints"], slots: number): Map<number, Endpoint> {
   const endpoints = new Map<number, Endpoint>();
   let cursor: Buffer | undefined;
@@ -57,7 +65,7 @@ export function readEndpoints(map: Maps["endpoints"], slots: number): Map<number
   while (read < slots) {
     const batch = map.kernel.getBatch(cursor, Math.min(1024, slots - read));
     for (let i = 0; i < batch.count; i++) {
-      if (batch.values.readUInt32LE(i * map.value.size) === 0) continue;
+      if (batch.values.readUInt32LE(i * map.value.size + GENERATION_OFFSET) === 0) continue;
       const slot = map.key.decode(batch.keys, i * map.key.size);
       endpoints.set(slot, map.value.decode(batch.values, i * map.value.size));
     }

@@ -1,11 +1,13 @@
 import type { Logger } from "pino";
-import { errorCode, errorMessage } from "../errors.js";
+import { errorMessage } from "../errors.js";
 import { type Endpoint, endpointCodec, type MapName, mapDefinitions } from "../generated/index.js";
-import { formatIpv4 } from "../ipv4.js";
-import type { Plan } from "../plan/types.js";
-import { FILLED_MAPS, type FilledMap, type RawEntry, readActual, readEndpoints } from "./actual.js";
+import { type Address, ANY, FAMILIES, type Family, familyOf } from "../ip.js";
+import type { Plan, PlanWarning } from "../plan/types.js";
+import { FILLED_MAPS, type FilledMap, type RawEntry, readActual } from "./actual.js";
 import { deleteConnectionsOf, deleteStaleUdp, type FreshUdpPort } from "./conntrack.js";
 import { type Changes, diff } from "./diff.js";
+import { addressesOf, familyMaps } from "./families.js";
+import { writeFitting } from "./fitting.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
 import { type PlacedEndpoint, SLOTS } from "./slots.js";
@@ -20,6 +22,8 @@ export interface ApplyResult {
   /** Every endpoint of the plan that is in the datapath. */
   placed: PlacedEndpoint[];
   changes: Changes;
+  /** What is not as it should be though everything was written. */
+  warnings: PlanWarning[];
 }
 
 /** Writes plans to the kernel's maps and links. Removals come before additions (invariant 4). */
@@ -44,10 +48,11 @@ export class Applier {
    * Makes the kernel's state that of the plan. A map that is full leaves out what does not fit, counted and logged. The
    * maps are written in one go; attaching lets others run in between, since the kernel takes some 10 ms for each.
    * Not to be called again before it is over.
+   * @param xdp UplinkXdpFlags by ifindex
    * @throws NativeError for any other failure of the kernel; the next pass starts from what is there then
    */
-  async apply(plan: Plan): Promise<ApplyResult> {
-    const changes = diff(readActual(this.maps, this.#slotsInUse), plan);
+  async apply(plan: Plan, xdp?: ReadonlyMap<number, number>): Promise<ApplyResult> {
+    const changes = diff(readActual(this.maps, this.#slotsInUse), plan, xdp);
     const last = Math.max(-1, ...[...changes.placement.kept, ...changes.placement.placed].map((p) => p.slot));
     this.#slotsInUse = Math.max(this.#slotsInUse, last + 1);
     const wanted = wantedAttachments(changes, plan);
@@ -57,13 +62,8 @@ export class Applier {
     deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     this.#slotsInUse = last + 1;
     added += await this.#attach(wanted);
-    return { added, removed, placed: changes.placement.placed, changes };
-  }
-
-  /** The generation of every slot in use. */
-  generations(): Map<number, number> {
-    const endpoints = readEndpoints(this.maps.endpoints, this.#slotsInUse);
-    return new Map([...endpoints].map(([slot, { generation }]) => [slot, generation]));
+    const { placed } = changes.placement;
+    return { added, removed, placed, changes, warnings: this.#chainWarnings(plan) };
   }
 
   /**
@@ -99,9 +99,10 @@ export class Applier {
     this.#clearSlots(gone);
     for (const { endpoint } of gone) {
       this.maps.endpoint_devices.kernel.delete(this.maps.endpoint_devices.key.encode(endpoint.ifindex));
-      this.maps.endpoint_addresses.kernel.delete(
-        this.maps.endpoint_addresses.key.encode({ address: endpoint.address }),
-      );
+      for (const address of addressesOf(endpoint)) {
+        const map = this.maps[familyMaps.endpointAddresses[familyOf(address)]];
+        map.kernel.delete(map.key.encode(address));
+      }
     }
     this.#forgetConnections(gone);
   }
@@ -113,19 +114,16 @@ export class Applier {
 
   #forgetConnections(gone: { endpoint: Endpoint }[]): void {
     if (gone.length === 0) return;
-    const addresses = new Set(gone.map(({ endpoint }) => formatIpv4(endpoint.address)));
-    const deleted = deleteConnectionsOf(addresses, this.log);
-    this.log.debug(
-      { addresses: [...addresses], deleted },
-      "endpoints removed, their conntrack entries deleted",
-    );
+    const addresses = new Set(gone.flatMap(({ endpoint }) => addressesOf(endpoint)));
+    deleteConnectionsOf(addresses, this.log);
+    this.log.debug({ addresses: [...addresses] }, "endpoints removed, their conntrack entries deleted");
   }
 
   #add(changes: Changes): number {
     // Counted on first: whatever happens from here, no generation is given twice.
     if (changes.nextGeneration !== undefined) {
-      const control = this.maps.control.get(0);
-      this.maps.control.set(0, { epoch: control?.epoch ?? 0, nextGeneration: changes.nextGeneration });
+      const control = this.maps.control.get(0) ?? { epoch: 0, policy: 0 };
+      this.maps.control.set(0, { ...control, nextGeneration: changes.nextGeneration });
     }
     this.#zeroCounters(changes.write.filter((p) => p.fresh).map((p) => p.slot));
     // The slot before what points to it: who reads a reference finds the whole endpoint.
@@ -140,28 +138,20 @@ export class Applier {
   }
 
   #write(name: FilledMap, entries: RawEntry[]): number {
-    if (entries.length === 0) return 0;
-    const { kernel } = this.maps[name];
-    try {
-      return kernel.setBatch(
-        Buffer.concat(entries.map((e) => e.key)),
-        Buffer.concat(entries.map((e) => e.value)),
-      );
-    } catch (error) {
-      if (!isFull(error)) throw error;
-    }
-    // One by one, so that everything that fits gets in.
-    let written = 0;
-    for (const { key, value } of entries) {
-      try {
-        kernel.set(key, value);
-        written++;
-      } catch (error) {
-        if (!isFull(error)) throw error;
-      }
-    }
-    this.#full(name, entries.length - written, `${entries.length - written} entries`);
+    const written = writeFitting(this.maps[name].kernel, entries);
+    const left = entries.length - written;
+    if (left > 0) this.#full(name, left, `${left} entries`);
     return written;
+  }
+
+  /** An uplink's egress program learns from what leaves: one that runs after it may still change or drop that. */
+  #chainWarnings(plan: Plan): PlanWarning[] {
+    return plan.uplinks.flatMap(({ name, ifindex, l3 }): PlanWarning[] => {
+      const after = this.attachments.after({ program: uplinkPrograms(l3).egress, ifindex });
+      if (after.length === 0) return [];
+      const message = `uplink ${name}: the program ${after.join(", ")} sees packets after fairway's on their way out: what it drops or changes is learned as if it had passed`;
+      return [{ code: "uplink_program_after", message, transient: false }];
+    });
   }
 
   #full(map: MapName, count: number, what: string): void {
@@ -223,7 +213,13 @@ function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
     ({ endpoint }) => endpoint.ifindex,
   );
   return [
-    ...plan.uplinks.map(({ ifindex }): Attachment => ({ program: "uplink_ingress", ifindex })),
+    ...plan.uplinks.flatMap(({ ifindex, l3 }): Attachment[] => {
+      const { ingress, egress } = uplinkPrograms(l3);
+      return [
+        { program: ingress, ifindex },
+        { program: egress, ifindex },
+      ];
+    }),
     ...devices.flatMap((ifindex): Attachment[] => [
       { program: "endpoint_ingress", ifindex },
       { program: "endpoint_egress", ifindex },
@@ -231,23 +227,30 @@ function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
   ];
 }
 
+/** Those for devices whose packets begin with the IP header are the same without the Ethernet header. */
+function uplinkPrograms(l3: boolean) {
+  return l3
+    ? ({ ingress: "uplink_ingress_l3", egress: "uplink_egress_l3" } as const)
+    : ({ ingress: "uplink_ingress", egress: "uplink_egress" } as const);
+}
+
 /** The UDP ports that this pass publishes, with the addresses that they answer on. */
 function freshUdpPorts(changes: Changes, plan: Plan): FreshUdpPort[] {
-  const { key: keyCodec, value: valueCodec } = mapDefinitions.ports;
-  const any = new Set(plan.hostAddresses.map(formatIpv4));
-  return changes.maps.ports.write.flatMap(({ key, value }) => {
+  return FAMILIES.flatMap((family) => freshUdpPortsOf(family, changes, plan));
+}
+
+function freshUdpPortsOf(family: Family, changes: Changes, plan: Plan): FreshUdpPort[] {
+  const name = familyMaps.ports[family];
+  const { key: keyCodec, value: valueCodec } = mapDefinitions[name];
+  const any: ReadonlySet<Address> = new Set(plan.hostAddresses.filter((a) => familyOf(a) === family));
+  return changes.maps[name].write.flatMap(({ key, value }) => {
     const { address, port, proto } = keyCodec.decode(key);
     if (proto !== IPPROTO_UDP) return [];
-    const addresses = address === 0 ? any : new Set([formatIpv4(address)]);
-    return [{ addresses, port, containerAddress: formatIpv4(valueCodec.decode(value).address) }];
+    const addresses = address === ANY[family] ? any : new Set([address]);
+    return [{ family, addresses, port, containerAddress: valueCodec.decode(value).address }];
   });
 }
 
 function attachmentKey({ program, ifindex }: Attachment): string {
   return `${program}-${ifindex}`;
-}
-
-/** A hash table without room says E2BIG; one that can't get memory ENOMEM. */
-function isFull(error: unknown): boolean {
-  return ["E2BIG", "ENOMEM", "ENOSPC"].includes(errorCode(error) ?? "");
 }

@@ -50,11 +50,11 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
   const saved = state.read();
   const had = { pins: pins.exists(), state: existsSync(state.path) };
 
-  let handedOver = had.pins ? handOverFlows(pins.map("flows"), log) : 0;
+  let handedOver = had.pins ? handOverFlows(pins, log) : 0;
   const tcx = supportsTcx();
   const links = had.pins || !tcx ? detachAll(pins, tcx, log) : [];
   // Once more: connections that were made while the first round ran. From here on nothing makes flows any more.
-  if (links.length > 0) handedOver += handOverFlows(pins.map("flows"), log);
+  if (links.length > 0) handedOver += handOverFlows(pins, log);
 
   const sysctls: string[] = [];
   for (const [name, value] of Object.entries(ours ? saved.sysctls : {})) {

@@ -1,7 +1,8 @@
 import type { Logger } from "pino";
 import { errorMessage } from "../errors.js";
 import { readSysctl, writeSysctl } from "../host/sysctl.js";
-import { type ConntrackEntry, deleteConntrack, listConntrack } from "../native/index.js";
+import { type Address, FAMILIES, type Family, familyOf } from "../ip.js";
+import { type ConntrackEntry, deleteConntrack, deleteConntrackOf, listConntrack } from "../native/index.js";
 import type { StateFile } from "./state_file.js";
 
 const IPPROTO_UDP = 17;
@@ -12,27 +13,39 @@ export const BE_LIBERAL = "net.netfilter.nf_conntrack_tcp_be_liberal";
 /**
  * Deletes the connections to and from container addresses that nobody has any more, so that the next owner of an
  * address gets no packet of theirs.
- * @param addresses dotted decimal
- * @returns how many were deleted; failures are logged, since the endpoint is gone from the datapath all the same
+ * Failures are logged, since the endpoint is gone from the datapath all the same.
  */
-export function deleteConnectionsOf(addresses: ReadonlySet<string>, log: Logger): number {
-  let deleted = 0;
-  try {
-    for (const entry of listConntrack(4)) {
-      if (concerns(entry, addresses) && deleteConntrack(entry.original)) deleted++;
+export function deleteConnectionsOf(addresses: ReadonlySet<Address>, log: Logger): void {
+  for (const family of FAMILIES) {
+    const own = new Set([...addresses].filter((address) => familyOf(address) === family));
+    if (own.size === 0) continue;
+    try {
+      deleteOfFamily(family, own);
+    } catch (error) {
+      const message = "conntrack entries of removed endpoints could not be deleted";
+      log.error({ family, error: errorMessage(error) }, message);
     }
-  } catch (error) {
-    log.error({ error: errorMessage(error) }, "conntrack entries of removed endpoints could not be deleted");
   }
-  return deleted;
 }
 
-/** A UDP port that has just been published. Addresses in dotted decimal. */
+/** Up to here the kernel is asked once for each address, which costs it a walk of the table; beyond, the table is listed. */
+const ASKED_EACH_MAX = 16;
+
+function deleteOfFamily(family: Family, addresses: ReadonlySet<Address>): void {
+  const few = addresses.size <= ASKED_EACH_MAX;
+  if (few && [...addresses].every((address) => deleteConntrackOf(family, address))) return;
+  for (const entry of listConntrack(family)) {
+    if (concerns(entry, addresses)) deleteConntrack(entry.original);
+  }
+}
+
+/** A UDP port that has just been published. */
 export interface FreshUdpPort {
+  family: Family;
   /** The host addresses that it is published on. */
-  addresses: ReadonlySet<string>;
+  addresses: ReadonlySet<Address>;
   port: number;
-  containerAddress: string;
+  containerAddress: Address;
 }
 
 /**
@@ -45,8 +58,11 @@ export function deleteStaleUdp(ports: FreshUdpPort[], log: Logger): number {
   if (ports.length === 0) return 0;
   let deleted = 0;
   try {
-    for (const entry of listConntrack(4)) {
-      if (ports.some((port) => isStale(entry, port)) && deleteConntrack(entry.original)) deleted++;
+    for (const family of FAMILIES) {
+      const own = ports.filter((port) => port.family === family);
+      for (const entry of own.length === 0 ? [] : listConntrack(family)) {
+        if (own.some((port) => isStale(entry, port)) && deleteConntrack(entry.original)) deleted++;
+      }
     }
   } catch (error) {
     log.error({ error: errorMessage(error) }, "stale UDP connections could not be deleted");
@@ -57,7 +73,7 @@ export function deleteStaleUdp(ports: FreshUdpPort[], log: Logger): number {
 /** Whether an entry is of a published port but not with its container. Pure. */
 export function isStale(
   { original, reply }: Pick<ConntrackEntry, "original" | "reply">,
-  port: FreshUdpPort,
+  port: Omit<FreshUdpPort, "family">,
 ): boolean {
   return (
     original.proto === IPPROTO_UDP &&
@@ -68,7 +84,7 @@ export function isStale(
 }
 
 /** A container's address is one end of its connections: the original's source, or the source of the replies. */
-function concerns(entry: ConntrackEntry, addresses: ReadonlySet<string>): boolean {
+function concerns(entry: ConntrackEntry, addresses: ReadonlySet<Address>): boolean {
   return addresses.has(entry.original.saddr) || addresses.has(entry.reply.saddr);
 }
 

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { layoutHash } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan } from "../plan/types.js";
@@ -6,15 +7,17 @@ import { Applier, type ApplyResult } from "./apply.js";
 import { setBeLiberal } from "./conntrack.js";
 import { handOverFlows } from "./handover.js";
 import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "./links.js";
-import { MapReader } from "./map_reader.js";
+import { flowTableCounters, MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
 import { isOurs, networkNamespace } from "./namespace.js";
 import { Pins, unmountOwn } from "./pins.js";
+import { PolicyApplier } from "./policy.js";
 import { type LoadedPrograms, loadPrograms } from "./programs.js";
 import type { DatapathReader } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
-import { NOTHING_SAVED, StateFile } from "./state_file.js";
-import { type FlowValidity, Sweep } from "./sweep.js";
+import { NOTHING_SAVED, type SavedState, StateFile } from "./state_file.js";
+import { Sweep } from "./sweep.js";
+import { XdpLinks } from "./xdp.js";
 
 export interface DatapathOptions {
   bpffs: string;
@@ -32,21 +35,35 @@ export class Datapath {
   readonly #loaded: LoadedPrograms;
   readonly #attachments: Attachments;
   readonly #applier: Applier;
+  readonly #policy: PolicyApplier;
+  readonly #xdp: XdpLinks;
   readonly #sweep: Sweep;
   #placed: PlacedEndpoint[] = [];
   #plan: Plan | undefined;
 
-  private constructor(loaded: LoadedPrograms, attachments: Attachments, options: DatapathOptions) {
+  private constructor(
+    loaded: LoadedPrograms,
+    attachments: Attachments,
+    pins: Pins,
+    options: DatapathOptions,
+  ) {
     this.adopted = loaded.adopted;
     this.#loaded = loaded;
     this.#maps = loaded.maps;
     this.#attachments = attachments;
     this.#applier = new Applier(loaded.maps, attachments, options.log);
-    this.#sweep = new Sweep(loaded.maps.flows.kernel, options.timeouts);
+    this.#policy = new PolicyApplier(loaded.maps, options.log);
+    this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
+    this.#sweep = new Sweep(
+      loaded.programs.flow_sweep,
+      () => flowTableCounters(loaded.maps),
+      options.timeouts,
+    );
     this.reader = new MapReader(loaded.maps, {
       placed: () => this.#placed,
       plan: () => this.#plan,
-      failedWrites: (map) => this.#applier.failedWrites(map),
+      failedWrites: (map) => this.#applier.failedWrites(map) + this.#policy.failedWrites(map),
+      policyEntries: (map) => this.#policy.entries(map),
       sweep: this.#sweep,
     });
   }
@@ -63,22 +80,25 @@ export class Datapath {
     const before = isOurs(state, pins) ? state.read() : NOTHING_SAVED;
     const wasThere = pins.exists();
     const mounted = pins.create() ?? before.mounted;
-    state.write({
+    const now: SavedState = {
       version: 1,
       sysctls: before.sysctls,
       namespace: networkNamespace(),
       ...(mounted === undefined ? {} : { mounted }),
-    });
+    };
+    // Whatever happens while the programs are loaded: what is pinned is of the layout that it was.
+    state.write({ ...now, ...(before.layout === undefined ? {} : { layout: before.layout }) });
     const tcx = supportsTcx();
     let loaded: LoadedPrograms;
     try {
       loaded = loadPrograms({
         pins,
         flowsMax: options.flowsMax,
+        pinnedLayout: before.layout,
         timeouts: options.timeouts,
         log,
         detachAll: () => {
-          handOverFlows(pins.map("flows"), log);
+          handOverFlows(pins, log);
           detachAll(pins, tcx, log);
         },
       });
@@ -86,15 +106,17 @@ export class Datapath {
       if (!wasThere) takeBack(pins, state);
       throw error;
     }
+    state.write({ ...now, layout: layoutHash });
     setBeLiberal(state, log);
     const control = loaded.maps.control.get(0);
     if (control === undefined || control.epoch === 0) {
-      loaded.maps.control.set(0, { epoch: 1, nextGeneration: Math.max(1, control?.nextGeneration ?? 0) });
+      const nextGeneration = Math.max(1, control?.nextGeneration ?? 0);
+      loaded.maps.control.set(0, { policy: 0, ...control, epoch: 1, nextGeneration });
     }
     const attachments = tcx
       ? new TcxAttachments(pins, loaded.programs, log)
       : new ClsactAttachments(loaded.programs);
-    const datapath = new Datapath(loaded, attachments, options);
+    const datapath = new Datapath(loaded, attachments, pins, options);
     // Routes may have changed while nobody watched them.
     if (loaded.adopted) datapath.bumpEpoch();
     log.info({ adopted: loaded.adopted, attach: attachments.mode, bpffs: options.bpffs }, "datapath loaded");
@@ -105,12 +127,19 @@ export class Datapath {
     return this.#attachments.mode;
   }
 
-  /** Makes the kernel's state that of the plan; see Applier.apply(). */
+  /** Makes the kernel's state that of the plan; see Applier.apply(). Policies are there before the ports that they are of. */
   async apply(plan: Plan): Promise<ApplyResult> {
-    const result = await this.#applier.apply(plan);
+    const policy = this.#policy.apply(plan.policy, plan.unsure.length > 0);
+    const result = await this.#applier.apply(plan, this.#xdp.flags(plan.policy.xdp));
+    const xdp = this.#xdp.reconcile(plan.policy.xdp);
+    if (policy.stricter) this.bumpEpoch();
     this.#placed = result.placed;
     this.#plan = plan;
-    return result;
+    return {
+      ...result,
+      added: result.added + policy.added + xdp.added,
+      removed: result.removed + policy.removed + xdp.removed,
+    };
   }
 
   /** Devices that are gone: their endpoints are taken out at once. Returns their number. */
@@ -120,24 +149,21 @@ export class Datapath {
 
   /** Voids every flow entry: packets find their way anew. */
   bumpEpoch(): number {
-    const control = this.#maps.control.get(0) ?? { epoch: 0, nextGeneration: 1 };
+    const control = this.#maps.control.get(0) ?? { epoch: 0, nextGeneration: 1, policy: 0 };
     const epoch = control.epoch >= 0xffffffff ? 1 : control.epoch + 1;
     this.#maps.control.set(0, { ...control, epoch });
     return epoch;
   }
 
-  /** One piece of the flow table's walk; true at its end. */
-  sweep(): boolean {
-    return this.#sweep.tick(this.#validity());
-  }
-
-  #validity(): FlowValidity {
-    return { epoch: this.#maps.control.get(0)?.epoch ?? 0, generations: this.#applier.generations() };
+  /** Has idle and void flow entries taken out, and the others counted. */
+  sweep(): void {
+    this.#sweep.tick();
   }
 
   /** Lets go of the kernel's objects; everything that is pinned stays and goes on. */
   close(): void {
     this.#attachments.close();
+    this.#xdp.close();
     for (const program of Object.values(this.#loaded.programs)) program.close();
     for (const map of Object.values(this.#maps)) map.kernel.close();
   }

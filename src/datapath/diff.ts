@@ -22,9 +22,9 @@ export interface Changes {
 }
 
 /** Applying the result twice changes nothing: of what it leads to, the difference is empty. */
-export function diff(actual: ActualState, plan: Plan): Changes {
+export function diff(actual: ActualState, plan: Plan, xdp?: ReadonlyMap<number, number>): Changes {
   const placement = placeEndpoints(actual, plan);
-  const desired = encodeDesired(plan, placement, actual);
+  const desired = encodeDesired(plan, placement, actual, xdp);
   const maps: Partial<Record<FilledMap, MapChanges>> = {};
   for (const name of FILLED_MAPS) maps[name] = diffMap(actual.filled[name], desired[name]);
   const write = placement.placed.filter(({ slot, endpoint }) => {

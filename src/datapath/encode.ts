@@ -1,31 +1,37 @@
 /** From a plan whose endpoints have their slots to the entries of the maps. Pure. */
 import type { Codec } from "../codec.js";
-import { EndpointFlags, mapDefinitions, uplinkAddressCodec, uplinkCodec } from "../generated/index.js";
+import { EndpointFlags, mapDefinitions, UPLINK_ADDRESSES_MAX, type Uplink } from "../generated/index.js";
+import { ANY, FAMILIES, familyOf } from "../ip.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
-import type { ActualState, FilledMap, RawEntry } from "./actual.js";
+import { type ActualState, FILLED_MAPS, type FilledMap, type RawEntry } from "./actual.js";
+import { addressOf, familyMaps } from "./families.js";
 import type { Placement } from "./slots.js";
 
 const IPPROTO = { tcp: 6, udp: 17 } as const;
 
-/** struct uplink's address list is as long as the struct has room. */
-const UPLINK_ADDRESSES_MAX = Math.floor((uplinkCodec.size - 8) / uplinkAddressCodec.size);
-
 export type DesiredEntries = Record<FilledMap, Map<string, RawEntry>>;
 
-/** What the filled maps should hold. Ports of endpoints that are kept unseen are kept as they are. */
-export function encodeDesired(plan: Plan, placement: Placement, actual: ActualState): DesiredEntries {
-  const desired: DesiredEntries = {
-    endpoint_devices: new Map(),
-    endpoint_addresses: new Map(),
-    fdb: new Map(),
-    ports: new Map(),
-    host_addresses: new Map(),
-    uplinks: new Map(),
-  };
+/**
+ * What the filled maps should hold. Ports of endpoints that are kept unseen are kept as they are.
+ * @param xdp UplinkXdpFlags by ifindex
+ */
+export function encodeDesired(
+  plan: Plan,
+  placement: Placement,
+  actual: ActualState,
+  xdp: ReadonlyMap<number, number> = new Map(),
+): DesiredEntries {
+  const desired = Object.fromEntries(
+    FILLED_MAPS.map((name) => [name, new Map<string, RawEntry>()]),
+  ) as DesiredEntries;
   for (const { slot, endpoint } of [...placement.kept, ...placement.placed]) {
     const ref = { slot, generation: endpoint.generation };
     put(desired, "endpoint_devices", mapDefinitions.endpoint_devices, endpoint.ifindex, ref);
-    put(desired, "endpoint_addresses", mapDefinitions.endpoint_addresses, { address: endpoint.address }, ref);
+    for (const family of FAMILIES) {
+      const address = addressOf(endpoint, family);
+      const map = familyMaps.endpointAddresses[family];
+      if (address !== undefined) put(desired, map, mapDefinitions[map], address, ref);
+    }
     if ((endpoint.flags & EndpointFlags.BRIDGING) !== 0) {
       put(
         desired,
@@ -37,19 +43,22 @@ export function encodeDesired(plan: Plan, placement: Placement, actual: ActualSt
     }
   }
   const keptSlots = new Map(placement.kept.map((k) => [k.slot, k.endpoint.generation]));
-  for (const [key, entry] of keptSlots.size === 0 ? [] : actual.filled.ports) {
-    const port = mapDefinitions.ports.value.decode(entry.value);
-    if (keptSlots.get(port.slot) === port.generation) desired.ports.set(key, entry);
+  for (const name of keptSlots.size === 0 ? [] : Object.values(familyMaps.ports)) {
+    for (const [key, entry] of actual.filled[name]) {
+      const port = mapDefinitions[name].value.decode(entry.value);
+      if (keptSlots.get(port.slot) === port.generation) desired[name].set(key, entry);
+    }
   }
   const byId = new Map(placement.placed.map((p) => [p.planned.endpointId, p]));
   for (const port of plan.ports) {
     const placed = byId.get(port.endpointId);
     // Its endpoint found no slot: the port is the kernel's.
     if (placed === undefined) continue;
+    const map = familyMaps.ports[familyOf(port.address)];
     put(
       desired,
-      "ports",
-      mapDefinitions.ports,
+      map,
+      mapDefinitions[map],
       { address: port.address, port: port.port, proto: IPPROTO[port.proto] },
       {
         slot: placed.slot,
@@ -60,21 +69,30 @@ export function encodeDesired(plan: Plan, placement: Placement, actual: ActualSt
     );
   }
   for (const address of plan.hostAddresses) {
-    put(desired, "host_addresses", mapDefinitions.host_addresses, address, 1);
+    const map = familyMaps.hostAddresses[familyOf(address)];
+    put(desired, map, mapDefinitions[map], address, 1);
   }
   for (const uplink of plan.uplinks) {
-    put(desired, "uplinks", mapDefinitions.uplinks, uplink.ifindex, encodeUplink(uplink));
+    put(
+      desired,
+      "uplinks",
+      mapDefinitions.uplinks,
+      uplink.ifindex,
+      encodeUplink(uplink, xdp.get(uplink.ifindex)),
+    );
   }
   return desired;
 }
 
-function encodeUplink(uplink: PlannedUplink) {
+function encodeUplink(uplink: PlannedUplink, xdp = 0): Uplink {
   const addresses = uplink.addresses.slice(0, UPLINK_ADDRESSES_MAX);
   const free = UPLINK_ADDRESSES_MAX - addresses.length;
   return {
+    xdp,
     mtu: uplink.mtu,
-    addressCount: addresses.length,
-    addresses: [...addresses, ...Array.from({ length: free }, () => ({ address: 0, netmask: 0 }))],
+    ipv4Count: addresses.length,
+    ipv4: [...addresses, ...Array.from({ length: free }, () => ({ address: ANY[4], netmask: ANY[4] }))],
+    ipv6: uplink.ipv6 ?? ANY[6],
   };
 }
 

@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
 import { errorMessage } from "../errors.js";
-import { FlowDirection, FlowState, flowCodec, flowKeyCodec, mapDefinitions } from "../generated/index.js";
-import { formatIpv4 } from "../ipv4.js";
+import { FlowDirection, FlowState, mapDefinitions } from "../generated/index.js";
+import { FAMILIES, type Family } from "../ip.js";
 import { BpfMap, type ConntrackTcpUpdate, updateConntrackTcp } from "../native/index.js";
+import { familyMaps } from "./families.js";
+import type { Pins } from "./pins.js";
 
 const IPPROTO_TCP = 6;
 /** TCP_CONNTRACK_* of linux/netfilter/nf_conntrack_tcp.h. */
@@ -11,22 +13,26 @@ const TCP_ESTABLISHED = 3;
 const BATCH = 1024;
 
 /**
- * Makes the kernel's tracker fit to go on alone with the TCP connections of the flow table. Entries that the programs made
+ * Makes the kernel's tracker fit to go on alone with the TCP connections of the flow tables. Entries that the programs made
  * may never have been seen by it (state NONE, in which an answer is invalid), and of all of them it has missed segments
  * (so its windows are wrong: liberal).
- * @param path of the pinned flow table
  * @returns how many connections were changed
  */
-export function handOverFlows(path: string, log: Logger): number {
+export function handOverFlows(pins: Pins, log: Logger): number {
+  return FAMILIES.reduce((sum, family) => sum + handOverFamily(family, pins, log), 0);
+}
+
+function handOverFamily(family: Family, pins: Pins, log: Logger): number {
+  const name = familyMaps.flows[family];
   let flows: BpfMap;
   try {
-    flows = BpfMap.openPinned(path);
+    flows = BpfMap.openPinned(pins.map(name));
   } catch {
     return 0;
   }
   try {
     const { info } = flows;
-    const { key, value } = mapDefinitions.flows;
+    const { key, value } = mapDefinitions[name];
     if (info.keySize !== key.size || info.valueSize !== value.size) {
       log.warn(
         "the pinned flow table is of another version: its connections are left to the tracker as they are",
@@ -42,7 +48,7 @@ export function handOverFlows(path: string, log: Logger): number {
       updates = [];
     };
     for (const entry of flows.entries(BATCH)) {
-      const update = handOver(entry.key, entry.value);
+      const update = handOver(family, entry.key, entry.value);
       if (update !== undefined) updates.push(update);
       if (updates.length >= BATCH) flush();
     }
@@ -57,9 +63,14 @@ export function handOverFlows(path: string, log: Logger): number {
 }
 
 /** What has to be told of one flow entry; undefined where nothing has. Pure. */
-export function handOver(keyBytes: Buffer, valueBytes: Buffer): ConntrackTcpUpdate | undefined {
-  const key = flowKeyCodec.decode(keyBytes);
-  const flow = flowCodec.decode(valueBytes);
+export function handOver(
+  family: Family,
+  keyBytes: Buffer,
+  valueBytes: Buffer,
+): ConntrackTcpUpdate | undefined {
+  const codecs = mapDefinitions[familyMaps.flows[family]];
+  const key = codecs.key.decode(keyBytes);
+  const { flow } = codecs.value.decode(valueBytes);
   // The original direction's key is conntrack's original tuple: one update per connection. Closed ones may end as they are.
   if (
     key.proto !== IPPROTO_TCP ||
@@ -70,10 +81,10 @@ export function handOver(keyBytes: Buffer, valueBytes: Buffer): ConntrackTcpUpda
   }
   return {
     original: {
-      family: 4,
+      family,
       proto: IPPROTO_TCP,
-      saddr: formatIpv4(key.saddr),
-      daddr: formatIpv4(key.daddr),
+      saddr: key.saddr,
+      daddr: key.daddr,
       sport: key.sport,
       dport: key.dport,
     },

@@ -1,15 +1,29 @@
 import type { Logger } from "pino";
 import { errorCode, errorMessage } from "../errors.js";
-import { type ProgramName, programNames } from "../generated/index.js";
-import { BpfLink, type BpfProgram, type Direction, detachClsact, listLinks } from "../native/index.js";
+import type { ProgramName } from "../generated/index.js";
+import {
+  BpfLink,
+  BpfProgram,
+  type Direction,
+  detachClsact,
+  listLinks,
+  tcxPrograms,
+} from "../native/index.js";
 import { type Pins, unpin } from "./pins.js";
+import { isXdpPin } from "./xdp.js";
 
-/** Where each program goes. */
-const DIRECTIONS: Readonly<Record<ProgramName, Direction>> = {
+/** Where each program goes; flow_sweep is run, not attached. */
+const DIRECTIONS = {
   uplink_ingress: "ingress",
+  uplink_ingress_l3: "ingress",
+  uplink_egress: "egress",
+  uplink_egress_l3: "egress",
   endpoint_ingress: "ingress",
   endpoint_egress: "egress",
-};
+} as const satisfies Partial<Record<ProgramName, Direction>>;
+
+type AttachedProgram = keyof typeof DIRECTIONS;
+const attachedPrograms = Object.keys(DIRECTIONS) as AttachedProgram[];
 
 /** Names our filter on kernels without TCX: a priority late in the chain and a handle that reads "fairway". */
 const CLSACT = { priority: 0xfa17, handle: 0xfa17 } as const;
@@ -18,7 +32,7 @@ export type AttachMode = "tcx" | "clsact";
 
 /** A program at a device. */
 export interface Attachment {
-  program: ProgramName;
+  program: AttachedProgram;
   ifindex: number;
 }
 
@@ -34,6 +48,8 @@ export interface Attachments {
   attach(attachment: Attachment): boolean;
   /** Detaches; fine when it is not attached. */
   detach(attachment: Attachment): void;
+  /** Programs of others that see packets after one of ours at the same hook: what they are called. */
+  after(attachment: Attachment): string[];
   close(): void;
 }
 
@@ -47,7 +63,7 @@ export class TcxAttachments implements Attachments {
     private readonly programs: Readonly<Record<ProgramName, BpfProgram>>,
     private readonly log: Logger,
   ) {
-    for (const name of pins.list(pins.links)) this.#adopt(name);
+    for (const name of pins.list(pins.links)) if (!isXdpPin(name)) this.#adopt(name);
   }
 
   #adopt(name: string): void {
@@ -105,6 +121,14 @@ export class TcxAttachments implements Attachments {
     if (link !== undefined) this.#drop(name, link);
   }
 
+  after({ program, ifindex }: Attachment): string[] {
+    const link = this.#links.get(pinName({ program, ifindex }));
+    if (link === undefined) return [];
+    const chain = tcxPrograms({ ifindex, direction: DIRECTIONS[program] });
+    const own = chain.indexOf(link.info.programId);
+    return own === -1 ? [] : chain.slice(own + 1).map(programLabel);
+  }
+
   #drop(name: string, link: BpfLink): void {
     this.#links.delete(name);
     // Unpinned and closed, the last reference is gone and so is the attachment.
@@ -146,6 +170,11 @@ export class ClsactAttachments implements Attachments {
   detach(attachment: Attachment): void {
     this.#attached.delete(pinName(attachment));
     detachFilter(attachment.ifindex, DIRECTIONS[attachment.program]);
+  }
+
+  /** Ours has the last priority but for a thousand or so: who comes after it has chosen to. */
+  after(): string[] {
+    return [];
   }
 
   close(): void {
@@ -190,12 +219,24 @@ function detachFilter(ifindex: number, direction: Direction): boolean {
   }
 }
 
+/** "name (id 12)"; by its id alone when it is gone by now. */
+function programLabel(id: number): string {
+  try {
+    const program = BpfProgram.openById(id);
+    const { name } = program.info;
+    program.close();
+    return `${name} (id ${id})`;
+  } catch {
+    return `with id ${id}`;
+  }
+}
+
 function pinName({ program, ifindex }: Attachment): string {
   return `${program}-${ifindex}`;
 }
 
 function parseName(name: string): Attachment | undefined {
-  const match = /^([a-z_]+)-(\d+)$/.exec(name);
-  const program = programNames.find((p) => p === match?.[1]);
+  const match = /^([a-z0-9_]+)-(\d+)$/.exec(name);
+  const program = attachedPrograms.find((p) => p === match?.[1]);
   return program === undefined ? undefined : { program, ifindex: Number(match?.[2]) };
 }

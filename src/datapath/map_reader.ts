@@ -3,13 +3,16 @@ import {
   type Counter,
   Direction,
   EndpointFlags,
+  EndpointIpFlags,
+  type FlowTableCounters,
   type MapName,
   ReasonName,
   TrafficPath,
   Verdict,
 } from "../generated/index.js";
-import { formatIpv4 } from "../ipv4.js";
+import { FAMILIES } from "../ip.js";
 import type { Plan } from "../plan/types.js";
+import { addressesOf, familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
 import type {
   DatapathReader,
@@ -29,7 +32,9 @@ export interface ReaderSources {
   placed: () => PlacedEndpoint[];
   plan: () => Plan | undefined;
   failedWrites: (map: MapName) => number;
-  sweep: Pick<Sweep, "entries" | "countedAt">;
+  /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
+  policyEntries: (map: MapName) => number | undefined;
+  sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted">;
 }
 
 /** Reads the maps and gives what is in them the names of the last plan. */
@@ -51,11 +56,11 @@ export class MapReader implements DatapathReader {
         containerId: planned.containerId,
         container: planned.container,
         network: planned.network,
-        address: formatIpv4(endpoint.address),
+        addresses: addressesOf(endpoint),
         ifindex: endpoint.ifindex,
         device: planned.device,
         bridge: planned.bridge,
-        masquerade: (endpoint.flags & EndpointFlags.MASQUERADE) !== 0,
+        masquerade: ((endpoint.ipv4.flags | endpoint.ipv6.flags) & EndpointIpFlags.MASQUERADE) !== 0,
         bridging: (endpoint.flags & EndpointFlags.BRIDGING) !== 0,
         receive: pathCounters(paths?.[Direction.RECEIVE]),
         transmit: pathCounters(paths?.[Direction.TRANSMIT]),
@@ -79,7 +84,26 @@ export class MapReader implements DatapathReader {
         ...sum(values),
       });
     }
+    for (const drop of this.#xdpDrops()) {
+      const same = readings.find(
+        (r) => r.reason === drop.reason && r.verdict === "drop" && r.container === undefined,
+      );
+      if (same === undefined) readings.push(drop);
+      else Object.assign(same, { packets: same.packets + drop.packets, bytes: same.bytes + drop.bytes });
+    }
     return readings;
+  }
+
+  /** What XDP has dropped that was for no endpoint, which it counts apart. */
+  #xdpDrops(): ReasonReading[] {
+    return [...this.kernel.xdp_drops.perCpuEntries(64)].flatMap(({ key, values }) => {
+      const total = sum(values);
+      const reason = ReasonName[key] ?? `unknown_${key}`;
+      const nobody = { container: undefined, network: undefined };
+      return total.packets === 0n
+        ? []
+        : [{ ...nobody, direction: "receive", verdict: "drop", reason, ...total }];
+    });
   }
 
   maps(): MapReading[] {
@@ -96,13 +120,20 @@ export class MapReader implements DatapathReader {
   #entries(map: MapName): number {
     if (map === "control") return 1;
     if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
-    if (map === "flows") return this.sources.sweep.entries;
-    return countEntries(this.kernel[map].kernel);
+    for (const family of FAMILIES)
+      if (map === familyMaps.flows[family]) return this.sources.sweep.entries[family];
+    return this.sources.policyEntries(map) ?? countEntries(this.kernel[map].kernel);
   }
 
   flows(): FlowsReading {
-    const { entries, countedAt } = this.sources.sweep;
-    return { entries, countedAt, maxEntries: this.kernel.flows.maxEntries };
+    const { entries, countedAt, inserted, evicted } = this.sources.sweep;
+    return {
+      entries: entries[4] + entries[6],
+      maxEntries: this.kernel.flows_ipv4.maxEntries + this.kernel.flows_ipv6.maxEntries,
+      inserted,
+      evicted,
+      countedAt,
+    };
   }
 
   ports(): PortReading[] {
@@ -113,11 +144,11 @@ export class MapReader implements DatapathReader {
       return [
         {
           proto: port.proto,
-          address: formatIpv4(port.address),
+          address: port.address,
           port: port.port,
           container: planned.container,
           network: planned.network,
-          containerAddress: formatIpv4(port.containerAddress),
+          containerAddress: port.containerAddress,
           containerPort: port.containerPort,
         },
       ];
@@ -150,10 +181,27 @@ export class MapReader implements DatapathReader {
 }
 
 /** Arrays of flags, which are never full and too long to be counted at every scrape. */
-const TABLES: ReadonlySet<MapName> = new Set(["masquerade_ports"]);
+const TABLES: ReadonlySet<MapName> = new Set([
+  "masquerade_ports",
+  "flow_table_counters",
+  "source_blocks",
+  "xdp_drops",
+]);
 /** SLOT_NONE of bpf/lib/types.h: of no endpoint that is known. */
 const SLOT_NONE = 0xffffffff;
 const COUNTER_BATCH = 1024;
+
+/** What became of flow entries, by FAMILY_INDEX, over all CPUs. */
+export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): FlowTableCounters[] {
+  const { kernel, key, value } = maps.flow_table_counters;
+  return FAMILIES.map((_, index) => {
+    const cpus = decodePerCpu(value, kernel.get(key.encode(index)) ?? Buffer.alloc(0));
+    return {
+      inserted: cpus.reduce((sum, cpu) => sum + cpu.inserted, 0n),
+      deleted: cpus.reduce((sum, cpu) => sum + cpu.deleted, 0n),
+    };
+  });
+}
 
 function countEntries(map: KernelMap): number {
   let entries = 0;

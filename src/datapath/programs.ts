@@ -1,10 +1,12 @@
 import { existsSync, readFileSync, renameSync } from "node:fs";
+import { release } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "pino";
 import { errorCode, errorMessage, UserError } from "../errors.js";
 import {
   type ConstantName,
   constants,
+  layoutHash,
   type MapName,
   mapDefinitions,
   type ProgramName,
@@ -12,6 +14,7 @@ import {
 } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { BpfMap, BpfObject, type BpfProgram, kernelBtfAvailable, NativeError } from "../native/index.js";
+import { familyMaps } from "./families.js";
 import { type Maps, mapNames, typedMaps } from "./maps.js";
 import { type Pins, unpin } from "./pins.js";
 
@@ -22,12 +25,23 @@ const OBJECT = fileURLToPath(new URL("../../build/fairway.bpf.o", import.meta.ur
  * Maps that hold nothing but caches and statistics: where only one of these has changed its layout, it is made anew and
  * the rest goes on. A flow entry that is missed is had again from conntrack.
  */
-const REPLACEABLE: ReadonlySet<MapName> = new Set(["flows", "reasons", "endpoint_counters"]);
+const REPLACEABLE: ReadonlySet<MapName> = new Set<MapName>([
+  "flows_ipv4",
+  "flows_ipv6",
+  "flow_table_counters",
+  "reasons",
+  "endpoint_counters",
+  "limits_ipv4",
+  "limits_ipv6",
+]);
+const FLOW_TABLES: ReadonlySet<MapName> = new Set<MapName>(Object.values(familyMaps.flows));
 
 export interface LoadOptions {
   pins: Pins;
-  /** Entries of the flow table. */
+  /** Entries of each family's flow table. */
   flowsMax: number;
+  /** The layout hash of whoever pinned what is there; undefined: not known. */
+  pinnedLayout: string | undefined;
   timeouts: ConntrackTimeouts;
   log: Logger;
   /** Called before pinned maps that don't fit are thrown away: nothing may be attached that still uses them. */
@@ -55,10 +69,13 @@ export function loadPrograms(options: LoadOptions): LoadedPrograms {
   }
   const object = openObject();
   try {
-    for (const [name, value] of Object.entries(settings(options.timeouts))) {
+    for (const [name, value] of Object.entries({
+      ...settings(options.timeouts),
+      ...kernelSettings(release()),
+    })) {
       if (value !== undefined) object.setConstant(name, constants[name as ConstantName].encode(value));
     }
-    object.setMaxEntries("flows", options.flowsMax);
+    for (const name of FLOW_TABLES) object.setMaxEntries(name, options.flowsMax);
 
     const reused = reusableMaps(options);
     for (const [name, map] of reused) object.reuseMap(name, map);
@@ -130,6 +147,16 @@ function settings(t: ConntrackTimeouts): Partial<Record<ConstantName, number>> {
   };
 }
 
+/**
+ * Flags that newer kernels take and older ones refuse: BPF_FIB_LOOKUP_MARK and BPF_F_IPV6 of linux/bpf.h.
+ * @param kernel os.release(): "6.12.9-amd64"
+ */
+export function kernelSettings(kernel: string): Partial<Record<ConstantName, number>> {
+  const [major = 0, minor = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
+  const since = (m: number, n: number) => major > m || (major === m && minor >= n);
+  return { fib_mark_flag: since(6, 10) ? 32 : 0, ipv6_checksum_flag: since(6, 16) ? 128 : 0 };
+}
+
 /** The pinned maps that fit this object. Where one that matters doesn't, everything of before is taken off the host. */
 function reusableMaps(options: LoadOptions): Map<MapName, BpfMap> {
   const { pins, log } = options;
@@ -148,15 +175,27 @@ function reusableMaps(options: LoadOptions): Map<MapName, BpfMap> {
     if (!REPLACEABLE.has(name)) unfit = name;
   }
   const missing = fitting.size > 0 && mapNames.some((n) => !fitting.has(n) && !REPLACEABLE.has(n));
-  if (unfit === undefined && !missing) return fitting;
+  // Maps of the same sizes whose bytes mean something else.
+  const otherLayout = fitting.size > 0 && options.pinnedLayout !== layoutHash;
+  if (unfit === undefined && !missing && !otherLayout) return withoutOldCounters(fitting);
   log.warn(
-    { bpffs: pins.root },
+    { bpffs: pins.root, layout: layoutHash, pinnedLayout: options.pinnedLayout },
     "starting afresh: what was attached before is detached, connections go on in the kernel",
   );
   for (const map of fitting.values()) map.close();
   options.detachAll();
   for (const name of pins.list(pins.maps)) unpin(pins.map(name));
+  // Those of names that this version has not as well.
+  for (const name of pins.list(pins.programs)) unpin(pins.program(name));
   return new Map();
+}
+
+/** What was inserted into a table that is not used on says nothing of the new one. */
+function withoutOldCounters(fitting: Map<MapName, BpfMap>): Map<MapName, BpfMap> {
+  if ([...FLOW_TABLES].every((name) => fitting.has(name))) return fitting;
+  fitting.get("flow_table_counters")?.close();
+  fitting.delete("flow_table_counters");
+  return fitting;
 }
 
 function openPinned(path: string): BpfMap | undefined {
@@ -176,7 +215,7 @@ function layoutDifference(name: MapName, map: BpfMap, flowsMax: number): string 
     type: definition.type,
     keySize: definition.key.size,
     valueSize: definition.value.size,
-    maxEntries: name === "flows" ? flowsMax : definition.maxEntries,
+    maxEntries: FLOW_TABLES.has(name) ? flowsMax : definition.maxEntries,
     flags: definition.flags,
   };
   const parts = (Object.keys(wanted) as (keyof typeof wanted)[])

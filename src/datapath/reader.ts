@@ -2,6 +2,7 @@
  * What the metrics and the command line read from the datapath. Read-only and synchronous; every call reads the maps
  * anew (batched), except the number of flows, which is counted every few seconds by the sweep.
  */
+import type { Address } from "../ip.js";
 
 /** Packets and bytes since the endpoint came to be; summed over all CPUs. Bytes from the IP header on. */
 export interface TrafficCounter {
@@ -23,8 +24,8 @@ export interface EndpointReading {
   containerId: string;
   container: string;
   network: string;
-  /** Dotted decimal. */
-  address: string;
+  /** The container's: IPv4, IPv6 or both. */
+  addresses: Address[];
   ifindex: number;
   device: string;
   bridge: string;
@@ -41,7 +42,7 @@ export interface ReasonReading extends TrafficCounter {
   network: string | undefined;
   direction: "receive" | "transmit";
   verdict: "slow" | "drop";
-  /** Lower case, from bpf/lib/types.h: "not_ipv4", "malformed", ... */
+  /** Lower case, from bpf/lib/types.h: "not_ip", "malformed", ... */
   reason: string;
 }
 
@@ -55,21 +56,24 @@ export interface MapReading {
 }
 
 export interface FlowsReading {
-  /** Entries of the flow table, one per direction, at the last count. */
+  /** Entries of the flow tables of both families, one per direction, at the last count. */
   entries: number;
   maxEntries: number;
+  /** Entries that were ever inserted, and those that were forgotten to make room. */
+  inserted: number;
+  evicted: number;
   /** When it was counted (ms of the epoch); 0: not yet. */
   countedAt: number;
 }
 
 export interface PortReading {
   proto: "tcp" | "udp";
-  /** Dotted decimal; "0.0.0.0": any of the host's. */
-  address: string;
+  /** "0.0.0.0", "::": any of the host's. */
+  address: Address;
   port: number;
   container: string;
   network: string;
-  containerAddress: string;
+  containerAddress: Address;
   containerPort: number;
 }
 

@@ -1,7 +1,15 @@
 /** Which endpoint has which slot. Pure. */
-import { type Endpoint, EndpointFlags, mapDefinitions } from "../generated/index.js";
+import {
+  type Endpoint,
+  EndpointFlags,
+  EndpointIpFlags,
+  type EndpointIpv4,
+  mapDefinitions,
+} from "../generated/index.js";
+import { type Address, ANY, FAMILIES, type Family } from "../ip.js";
 import type { Plan, PlannedEndpoint } from "../plan/types.js";
 import type { ActualState } from "./actual.js";
+import { addressesOf } from "./families.js";
 
 export const SLOTS: number = mapDefinitions.endpoints.maxEntries;
 
@@ -27,12 +35,12 @@ export interface Placement {
 
 /**
  * Gives every planned endpoint a slot and a generation. One that is there already (the same endpoint id, device and
- * address) keeps both, so that its flow entries hold on; others get a slot and a generation of their own.
+ * addresses) keeps both, so that its flow entries hold on; others get a slot and a generation of their own.
  */
 export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
   const byIdentity = new Map<string, number>();
   for (const [slot, e] of actual.endpoints) {
-    const key = identity(e.idHash, e.ifindex, e.address);
+    const key = identity(e.idHash, e.ifindex, e.ipv4.address, e.ipv6.address);
     if (!byIdentity.has(key)) byIdentity.set(key, slot);
   }
   const stays = new Set<number>();
@@ -40,7 +48,8 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
   const newcomers: PlannedEndpoint[] = [];
   for (const planned of plan.endpoints) {
     const idHash = endpointIdHash(planned.endpointId);
-    const slot = byIdentity.get(identity(idHash, planned.ifindex, planned.address));
+    const [four, six] = FAMILIES.map((family) => planned.ip[family]?.address ?? ANY[family]);
+    const slot = byIdentity.get(identity(idHash, planned.ifindex, four ?? "", six ?? ""));
     const before = slot === undefined ? undefined : actual.endpoints.get(slot);
     if (slot === undefined || before === undefined || stays.has(slot)) {
       newcomers.push(planned);
@@ -85,14 +94,17 @@ export function endpointIdHash(endpointId: string): bigint {
 function keptEndpoints(actual: ActualState, plan: Plan, stays: Set<number>): Placement["kept"] {
   const unsure = new Set(plan.unsure.map(endpointIdHash));
   if (unsure.size === 0) return [];
-  const addresses = new Set(plan.endpoints.map((e) => e.address));
+  const addresses = new Set(
+    plan.endpoints.flatMap((e) => FAMILIES.flatMap((family) => e.ip[family]?.address ?? [])),
+  );
   const devices = new Set(plan.endpoints.map((e) => e.ifindex));
   const kept: Placement["kept"] = [];
   for (const [slot, endpoint] of actual.endpoints) {
     if (stays.has(slot) || !unsure.has(endpoint.idHash)) continue;
-    if (addresses.has(endpoint.address) || devices.has(endpoint.ifindex)) continue;
+    const own = addressesOf(endpoint);
+    if (own.some((address) => addresses.has(address)) || devices.has(endpoint.ifindex)) continue;
     stays.add(slot);
-    addresses.add(endpoint.address);
+    for (const address of own) addresses.add(address);
     devices.add(endpoint.ifindex);
     kept.push({ slot, endpoint });
   }
@@ -110,19 +122,27 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
     generation,
     ifindex: planned.ifindex,
     bridgeIfindex: planned.bridgeIfindex,
-    address: planned.address,
-    snatAddress: planned.snatAddress,
-    flags:
-      (planned.masquerade ? EndpointFlags.MASQUERADE : 0) |
-      (planned.bridging ? EndpointFlags.BRIDGING : 0) |
-      (planned.filtered ? EndpointFlags.FILTERED : 0),
+    flags: planned.bridging ? EndpointFlags.BRIDGING : 0,
     mtu: planned.mtu,
     mac: planned.mac,
     bridgeMac: planned.bridgeMac,
     idHash: endpointIdHash(planned.endpointId),
+    ipv4: encodeIp(planned, 4),
+    ipv6: encodeIp(planned, 6),
   };
 }
 
-function identity(idHash: bigint, ifindex: number, address: number): string {
-  return `${idHash} ${ifindex} ${address}`;
+/** The part of one family; the codec of each takes what is of it. */
+function encodeIp(planned: PlannedEndpoint, family: Family): EndpointIpv4 {
+  const ip = planned.ip[family];
+  if (ip === undefined) return { address: ANY[family], snatAddress: ANY[family], flags: 0 };
+  return {
+    address: ip.address,
+    snatAddress: ip.snatAddress ?? ANY[family],
+    flags: (ip.masquerade ? EndpointIpFlags.MASQUERADE : 0) | (ip.filtered ? EndpointIpFlags.FILTERED : 0),
+  };
+}
+
+function identity(idHash: bigint, ifindex: number, ipv4: Address, ipv6: Address): string {
+  return `${idHash} ${ifindex} ${ipv4} ${ipv6}`;
 }

@@ -9,6 +9,8 @@ const schema = z.object({
   sysctls: z.record(z.string(), z.string()).default({}),
   /** A bpffs that we mounted for ourselves. */
   mounted: z.string().optional(),
+  /** layoutHash of the version that pinned the maps. */
+  layout: z.string().optional(),
   /** The network namespace that the programs are attached in: "net:[4026531840]". */
   namespace: z.string().optional(),
 });

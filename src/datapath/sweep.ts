@@ -1,128 +1,110 @@
-import { type Flow, type FlowKey, FlowState, flowCodec, flowKeyCodec } from "../generated/index.js";
+import { type FlowSweep, type FlowTableCounters, flowSweepCodec } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
-import type { KernelMap } from "./maps.js";
+import { FAMILIES, type PerFamily, perFamily } from "../ip.js";
+import type { BpfProgram } from "../native/index.js";
+import { FAMILY_INDEX } from "./families.js";
 
-const IPPROTO_TCP = 6;
 const NS_PER_S = 1_000_000_000n;
-/** net/netfilter/nf_conntrack_proto_udp.c: from here on a UDP flow is a stream. */
-const UDP_STREAM_AGE_S = 2;
 /** An entry is left alone for this long after its time, so that conntrack's own entry goes first. */
 const GRACE_S = 5;
+/** A walk of the table holds up the daemon: it may take a hundredth of the time. */
+const DUTY = 100;
 
-/** What a flow entry's endpoint and epoch must be for it to hold. */
-export interface FlowValidity {
-  epoch: number;
-  /** Generations by slot. */
-  generations: ReadonlyMap<number, number>;
+/** What the sweep found, by family. */
+export interface SweepResult {
+  /** Entries that are left. */
+  entries: PerFamily<number>;
+  deleted: PerFamily<number>;
 }
 
-/**
- * Whether a flow entry can go: idle for longer than its connection's timeout, or void for good.
- * @param now ns of CLOCK_MONOTONIC, as the entry's own times
- */
-export function isOver(
-  key: Pick<FlowKey, "proto">,
-  flow: Flow,
-  now: bigint,
-  timeouts: ConntrackTimeouts,
-  valid: FlowValidity,
-): boolean {
-  if (flow.epoch !== valid.epoch || valid.generations.get(flow.slot) !== flow.generation) return true;
-  const idle = Number((now - flow.lastSeen) / NS_PER_S);
-  return idle > timeoutOf(key, flow, timeouts) + GRACE_S;
+/** Runs the kernel's sweep. A program of bpf/flow_sweep.bpf.c, or a test's own. */
+export type SweepProgram = Pick<BpfProgram, "run">;
+
+/** The times after which an entry is idle: those of conntrack. Pure. */
+export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
+  const ns = (seconds: number) => BigInt(seconds + GRACE_S) * NS_PER_S;
+  return {
+    tcpIdleNs: ns(timeouts.tcpEstablished),
+    openingIdleNs: ns(Math.max(timeouts.tcpSynSent, timeouts.tcpSynRecv)),
+    closingIdleNs: ns(timeouts.tcpFinWait),
+    closedIdleNs: ns(timeouts.tcpClose),
+    udpIdleNs: ns(timeouts.udp),
+    streamIdleNs: ns(timeouts.udpStream),
+    entries: [0n, 0n],
+    deleted: [0n, 0n],
+    voidEntries: [0n, 0n],
+  };
 }
 
-function timeoutOf(key: Pick<FlowKey, "proto">, flow: Flow, timeouts: ConntrackTimeouts): number {
-  if (key.proto !== IPPROTO_TCP) {
-    const age = Number((flow.lastSeen - flow.created) / NS_PER_S);
-    return flow.state === FlowState.ESTABLISHED && age >= UDP_STREAM_AGE_S
-      ? timeouts.udpStream
-      : timeouts.udp;
-  }
-  switch (flow.state) {
-    case FlowState.NEW:
-      return Math.max(timeouts.tcpSynSent, timeouts.tcpSynRecv);
-    case FlowState.ESTABLISHED:
-      return timeouts.tcpEstablished;
-    case FlowState.CLOSING:
-      return timeouts.tcpFinWait;
-    default:
-      return timeouts.tcpClose;
-  }
-}
-
-export interface SweepOptions {
-  /** Entries read in one tick at most. */
-  entriesPerTick: number;
-  /** ms of one tick after which it stops between two batches. */
-  msPerTick: number;
-}
-
-const BATCH = 1024;
-const DEFAULTS: SweepOptions = { entriesPerTick: 32_768, msPerTick: 10 };
-
-/**
- * Walks the flow table a piece at a time, deletes what is over and counts the rest. A full table takes several ticks, so
- * that the daemon is never busy for long.
- */
+/** Keeps the flow tables free of what is over and knows how full they are. The walk itself is the kernel's. */
 export class Sweep {
-  #cursor: Buffer | undefined;
-  #counting = 0;
-  #entries = 0;
+  readonly #request: Buffer;
+  #next = 0;
+  #entries: PerFamily<number> = { 4: 0, 6: 0 };
   #countedAt = 0;
   #deleted = 0;
+  #inserted = 0;
+  #evicted = 0;
 
+  /** @param counters of the flow tables, by FAMILY_INDEX, summed over all CPUs */
   constructor(
-    private readonly flows: KernelMap,
-    private readonly timeouts: ConntrackTimeouts,
-    private readonly options: SweepOptions = DEFAULTS,
-  ) {}
+    private readonly program: SweepProgram,
+    private readonly counters: () => FlowTableCounters[],
+    timeouts: ConntrackTimeouts,
+    private readonly now: () => number = () => performance.now(),
+  ) {
+    this.#request = flowSweepCodec.encode(sweepRequest(timeouts));
+  }
 
-  /** Entries that were left after the last whole walk. */
-  get entries(): number {
+  /** Entries that the last walk left. */
+  get entries(): PerFamily<number> {
     return this.#entries;
   }
 
-  /** When the last whole walk ended, ms of the epoch; 0: never. */
+  /** When the last walk ended, ms of the epoch; 0: never. */
   get countedAt(): number {
     return this.#countedAt;
   }
 
-  /** Entries deleted since the start. */
+  /** Entries that walks have deleted since the start. */
   get deleted(): number {
     return this.#deleted;
   }
 
+  /** Entries that were ever inserted, as of the last walk. */
+  get inserted(): number {
+    return this.#inserted;
+  }
+
+  /** Entries that a full table has forgotten, as of the last walk. */
+  get evicted(): number {
+    return this.#evicted;
+  }
+
   /**
-   * Goes on with the walk.
-   * @returns true when the walk is at its end, and the next tick begins another
+   * Walks the tables, unless the last walk took so long that it is too early.
+   * @throws NativeError where the kernel refuses
    */
-  tick(valid: FlowValidity, now: bigint = process.hrtime.bigint()): boolean {
-    const started = performance.now();
-    let read = 0;
-    do {
-      const batch = this.flows.getBatch(this.#cursor, BATCH);
-      const over: Buffer[] = [];
-      for (let i = 0; i < batch.count; i++) {
-        const key = flowKeyCodec.decode(batch.keys, i * flowKeyCodec.size);
-        const flow = flowCodec.decode(batch.values, i * flowCodec.size);
-        if (isOver(key, flow, now, this.timeouts, valid)) {
-          over.push(batch.keys.subarray(i * flowKeyCodec.size, (i + 1) * flowKeyCodec.size));
-        }
-      }
-      if (over.length > 0) this.#deleted += this.flows.deleteBatch(Buffer.concat(over));
-      read += batch.count;
-      this.#counting += batch.count - over.length;
-      this.#cursor = batch.cursor;
-    } while (
-      this.#cursor !== undefined &&
-      read < this.options.entriesPerTick &&
-      performance.now() - started < this.options.msPerTick
-    );
-    if (this.#cursor !== undefined) return false;
-    this.#entries = this.#counting;
+  tick(): void {
+    const started = this.now();
+    if (started < this.#next) return;
+    const before = this.counters();
+    const result = flowSweepCodec.decode(this.program.run(this.#request).context);
+    const after = this.counters();
+    this.#next = started + (this.now() - started) * DUTY;
+    const entries = result.entries.map(Number);
+    this.#entries = perFamily((family) => entries[FAMILY_INDEX[family]] ?? 0);
+    this.#deleted += result.deleted.reduce((sum, n) => sum + Number(n), 0);
     this.#countedAt = Date.now();
-    this.#counting = 0;
-    return true;
+    this.#inserted = 0;
+    let evicted = 0;
+    for (const family of FAMILIES) {
+      const inserted = before[FAMILY_INDEX[family]]?.inserted ?? 0n;
+      const gone = after[FAMILY_INDEX[family]]?.deleted ?? 0n;
+      this.#inserted += Number(inserted);
+      // Packets went on between the three: this is what has been evicted at least.
+      evicted += Math.max(0, Number(inserted - gone) - this.#entries[family]);
+    }
+    this.#evicted = Math.max(this.#evicted, evicted);
   }
 }

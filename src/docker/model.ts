@@ -3,6 +3,7 @@
  * and cut to the fields that matter. Nothing here is trusted further than its type: names and labels are whatever users
  * wrote, only their length is limited.
  */
+import type { Address } from "../ip.js";
 
 /** One look at the engine: every network and every running container, as of one pass of list and inspect. */
 export interface EngineState {
@@ -18,7 +19,7 @@ export interface EngineState {
   warnings: string[];
 }
 
-/** One IPv4 subnet of a network. */
+/** One subnet of a network. */
 export interface EngineSubnet {
   /** "172.18.0.0/16" */
   cidr: string;
@@ -35,14 +36,20 @@ export interface EngineNetwork {
   /** The Linux bridge's name; only of driver "bridge". */
   bridgeName?: string;
   subnets4: EngineSubnet[];
+  /** EnableIPv6 */
+  ipv6: boolean;
   /** com.docker.network.bridge.enable_icc */
   icc: boolean;
   /** com.docker.network.bridge.enable_ip_masquerade */
   masquerade: boolean;
   /** com.docker.network.host_ipv4: masquerade to this address. */
-  hostIpv4?: string;
+  hostIpv4?: Address;
+  /** com.docker.network.host_ipv6 */
+  hostIpv6?: Address;
   /** com.docker.network.bridge.gateway_mode_ipv4, where it is not the default "nat". */
   gatewayModeIpv4?: string;
+  /** com.docker.network.bridge.gateway_mode_ipv6 */
+  gatewayModeIpv6?: string;
   /** com.docker.network.driver.mtu */
   mtu?: number;
   labels: Record<string, string>;
@@ -70,11 +77,15 @@ export interface EngineEndpoint {
   networkName: string;
   /** 64 hexadecimal digits; empty while the endpoint does not exist yet. */
   endpointId: string;
-  address4?: string;
+  address4?: Address;
   prefix4?: number;
+  /** GlobalIPv6Address */
+  address6?: Address;
+  prefix6?: number;
   /** "02:42:ac:12:00:02", lower case. */
   mac?: string;
-  gateway4?: string;
+  gateway4?: Address;
+  gateway6?: Address;
   /** GwPriority (28+): the endpoint of the highest one is the container's gateway. 0 where the engine knows none. */
   gatewayPriority: number;
 }
@@ -82,8 +93,8 @@ export interface EngineEndpoint {
 /** One line of NetworkSettings.Ports: what the engine has in fact bound, not what was asked for. */
 export interface PublishedPort {
   proto: "tcp" | "udp" | "sctp";
-  /** As the engine says it: "0.0.0.0", "127.0.0.1", "::", ... */
-  hostIp: string;
+  /** "0.0.0.0", "127.0.0.1", "::", ... */
+  hostIp: Address;
   hostPort: number;
   containerPort: number;
 }

@@ -1,5 +1,5 @@
 /** From the engine's JSON, validated, to src/docker/model.ts. Pure. */
-import { parseIpv4, parseMac } from "../ipv4.js";
+import { type Address, ANY, canonical, parseMac } from "../ip.js";
 import type { EngineContainer, EngineEndpoint, EngineNetwork, PublishedPort } from "./model.js";
 import type { RawContainer, RawNetwork } from "./schema.js";
 
@@ -7,18 +7,18 @@ const BRIDGE_NAME = "com.docker.network.bridge.name";
 const ENABLE_ICC = "com.docker.network.bridge.enable_icc";
 const ENABLE_MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade";
 const GATEWAY_MODE_IPV4 = "com.docker.network.bridge.gateway_mode_ipv4";
+const GATEWAY_MODE_IPV6 = "com.docker.network.bridge.gateway_mode_ipv6";
 const HOST_IPV4 = "com.docker.network.host_ipv4";
+const HOST_IPV6 = "com.docker.network.host_ipv6";
 const DRIVER_MTU = "com.docker.network.driver.mtu";
 
 export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
   const options = raw.Options ?? {};
   const driver = raw.Driver ?? "";
   const subnets = (raw.IPAM?.Config ?? []).filter(
-    (c) => parseIpv4((c.Subnet ?? "").split("/")[0] ?? "") !== undefined,
+    (c) => canonical((c.Subnet ?? "").split("/")[0] ?? "", 4) !== undefined,
   );
   const mtu = Number(options[DRIVER_MTU] ?? "");
-  const hostIpv4 = options[HOST_IPV4] ?? "";
-  const gatewayMode = options[GATEWAY_MODE_IPV4] ?? "";
   return {
     id: raw.Id,
     name: raw.Name,
@@ -30,10 +30,13 @@ export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
       cidr: c.Subnet ?? "",
       ...(c.Gateway === undefined || c.Gateway === "" ? {} : { gateway: c.Gateway }),
     })),
+    ipv6: raw.EnableIPv6 ?? false,
     icc: goBoolean(options[ENABLE_ICC], true),
     masquerade: goBoolean(options[ENABLE_MASQUERADE], true),
-    ...(hostIpv4 !== "" && parseIpv4(hostIpv4) !== undefined ? { hostIpv4 } : {}),
-    ...(gatewayMode === "" ? {} : { gatewayModeIpv4: gatewayMode }),
+    ...optional("hostIpv4", canonical(options[HOST_IPV4] ?? "", 4)),
+    ...optional("hostIpv6", canonical(options[HOST_IPV6] ?? "", 6)),
+    ...optional("gatewayModeIpv4", options[GATEWAY_MODE_IPV4] || undefined),
+    ...optional("gatewayModeIpv6", options[GATEWAY_MODE_IPV6] || undefined),
     ...(Number.isInteger(mtu) && mtu > 0 ? { mtu } : {}),
     labels: raw.Labels ?? {},
   };
@@ -61,16 +64,18 @@ function endpoints(networks: RawNetworks): EngineEndpoint[] {
   const result: EngineEndpoint[] = [];
   for (const [networkName, e] of Object.entries(networks)) {
     if (e === null) continue;
-    const address4 = e.IPAddress ?? "";
-    const gateway4 = e.Gateway ?? "";
+    const address4 = canonical(e.IPAddress ?? "", 4);
+    const address6 = canonical(e.GlobalIPv6Address ?? "", 6);
     const mac = e.MacAddress ?? "";
     result.push({
       networkId: e.NetworkID ?? "",
       networkName,
       endpointId: /^[0-9a-f]{64}$/.test(e.EndpointID ?? "") ? (e.EndpointID ?? "") : "",
-      ...(parseIpv4(address4) === undefined ? {} : { address4, prefix4: e.IPPrefixLen ?? 32 }),
+      ...(address4 === undefined ? {} : { address4, prefix4: e.IPPrefixLen ?? 32 }),
+      ...(address6 === undefined ? {} : { address6, prefix6: e.GlobalIPv6PrefixLen ?? 128 }),
       ...(parseMac(mac) === undefined ? {} : { mac: mac.toLowerCase() }),
-      ...(parseIpv4(gateway4) === undefined ? {} : { gateway4 }),
+      ...optional("gateway4", canonical(e.Gateway ?? "", 4)),
+      ...optional("gateway6", canonical(e.IPv6Gateway ?? "", 6)),
       gatewayPriority: e.GwPriority ?? 0,
     });
   }
@@ -88,11 +93,23 @@ function publishedPorts(ports: RawPorts): PublishedPort[] {
       const hostPort = portNumber(binding.HostPort ?? "");
       // None yet, or none at all (gateway mode "routed").
       if (hostPort === undefined) continue;
-      // An empty address means any, of both families.
-      result.push({ proto, hostIp: binding.HostIp || "0.0.0.0", hostPort, containerPort });
+      for (const hostIp of hostAddresses(binding.HostIp ?? ""))
+        result.push({ proto, hostIp, hostPort, containerPort });
     }
   }
   return result;
+}
+
+/** An empty address means any, of both families; what is no address is nobody's. */
+function hostAddresses(text: string): Address[] {
+  if (text === "") return [ANY[4], ANY[6]];
+  const address = canonical(text);
+  return address === undefined ? [] : [address];
+}
+
+/** A property that is left out where it has no value. */
+function optional<K extends string, V>(key: K, value: V | undefined): { [P in K]?: V } {
+  return value === undefined ? {} : ({ [key]: value } as { [P in K]?: V });
 }
 
 function portNumber(text: string): number | undefined {

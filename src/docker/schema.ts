@@ -22,6 +22,7 @@ export const networkSchema = z.object({
   Name: text(1024).min(1),
   Driver: text(256).optional(),
   Internal: z.boolean().optional(),
+  EnableIPv6: z.boolean().optional(),
   IPAM: z
     .object({
       Config: z
@@ -40,6 +41,9 @@ const endpointSettings = z.object({
   IPAddress: text(64).optional(),
   IPPrefixLen: z.number().int().min(0).max(128).optional(),
   Gateway: text(64).optional(),
+  GlobalIPv6Address: text(64).optional(),
+  GlobalIPv6PrefixLen: z.number().int().min(0).max(128).optional(),
+  IPv6Gateway: text(64).optional(),
   MacAddress: text(64).optional(),
   GwPriority: z.number().int().optional(),
 });

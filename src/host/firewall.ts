@@ -2,8 +2,11 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { errorCode, errorMessage } from "../errors.js";
+import { FAMILIES, type Family, type PerFamily, perFamily } from "../ip.js";
 import {
   type EngineTraces,
+  engineNatByRuleset,
+  engineNatBySaved,
   type ForeignRule,
   foreignChains,
   foreignRules,
@@ -16,53 +19,88 @@ const TIMEOUT_MS = 10_000;
 const OUTPUT_MAX = 64 * 1024 * 1024;
 const TEXT_MAX = 200;
 
+/** The names of each family's tools, and where the kernel says which of its old tables are in use. */
+const TOOLS: PerFamily<{ nft: string; legacy: string; either: string; tables: string }> = {
+  4: {
+    nft: "iptables-nft-save",
+    legacy: "iptables-legacy-save",
+    either: "iptables-save",
+    tables: "/proc/self/net/ip_tables_names",
+  },
+  6: {
+    nft: "ip6tables-nft-save",
+    legacy: "ip6tables-legacy-save",
+    either: "ip6tables-save",
+    tables: "/proc/self/net/ip6_tables_names",
+  },
+};
+
 /**
- * What of the host's firewall is not the engine's. Where it can't be known, there is an obstacle.
+ * What of the host's firewall is not the engine's, and what the engine's does. Where it can't be known, there is an obstacle,
+ * and nothing is taken for translated.
  * @param uplinks names of the devices that lead outside
  */
 export async function lookAtFirewall(
   engine: EngineTraces,
   uplinks: ReadonlySet<string>,
 ): Promise<FirewallState> {
-  const bridgedToo = readSysctl("net.bridge.bridge-nf-call-iptables") === "1";
+  const bridgedToo: PerFamily<boolean> = {
+    4: readSysctl("net.bridge.bridge-nf-call-iptables") === "1",
+    6: readSysctl("net.bridge.bridge-nf-call-ip6tables") === "1",
+  };
   const ruleset = await orError(nftRuleset());
   const foreign: ForeignRule[] = [];
+  const engineNat = { 4: false, 6: false };
   if (ruleset instanceof Error) {
     // Without the tool nobody has written tables of the bridge family by it.
-    foreign.push(unreadable(ruleset, bridgedToo || errorCode(ruleset) !== "ENOENT"));
+    const bridged = bridgedToo[4] || bridgedToo[6] || errorCode(ruleset) !== "ENOENT";
+    foreign.push(unreadable(ruleset, FAMILIES, bridged));
   } else {
     try {
       foreign.push(...foreignChains(ruleset, bridgedToo));
+      for (const family of FAMILIES) engineNat[family] ||= engineNatByRuleset(ruleset, family);
     } catch (error) {
-      foreign.push(unreadable(error, true));
+      foreign.push(unreadable(error, FAMILIES, true));
     }
   }
-  for (const savers of saversFor(ruleset)) {
-    const saved = await orError(firstOf(savers));
+  const asked = FAMILIES.flatMap((family) =>
+    saversFor(family, ruleset).map((savers) => ({ family, savers })),
+  );
+  const answers = await Promise.all(
+    asked.map(async ({ family, savers }) => ({ family, saved: await orError(firstOf(savers)) })),
+  );
+  for (const { family, saved } of answers) {
     if (saved instanceof Error) {
       // A host that has neither of the tools, nor what they would need.
       if (ruleset === EMPTY_RULESET && errorCode(saved) === "ENOENT") continue;
-      foreign.push(unreadable(saved, bridgedToo));
-    } else foreign.push(...foreignRules(saved, engine, uplinks, bridgedToo));
+      foreign.push(unreadable(saved, [family], bridgedToo[family]));
+      continue;
+    }
+    foreign.push(...foreignRules(saved, family, engine, uplinks, bridgedToo[family]));
+    engineNat[family] ||= engineNatBySaved(saved);
   }
   return {
-    routingObstacle: foreign.find((rule) => rule.routed)?.text.slice(0, TEXT_MAX),
+    routingObstacle: perFamily((family) =>
+      foreign.find((rule) => rule.routed && rule.families.includes(family))?.text.slice(0, TEXT_MAX),
+    ),
     bridgingObstacle: foreign.find((rule) => rule.bridged)?.text.slice(0, TEXT_MAX),
+    engineNat,
     foreignRules: createHash("sha256").update(JSON.stringify(foreign)).digest("hex"),
   };
 }
 
 /** Whether the kernel's old tables are in use in this network namespace: nobody tells of changes in them. */
-export function usesLegacyTables(): boolean {
+export function usesLegacyTables(family?: Family): boolean {
+  if (family === undefined) return FAMILIES.some((one) => usesLegacyTables(one));
   try {
-    return readFileSync("/proc/self/net/ip_tables_names", "utf8").trim() !== "";
+    return readFileSync(TOOLS[family].tables, "utf8").trim() !== "";
   } catch {
     return false;
   }
 }
 
-function unreadable(error: unknown, bridged: boolean): ForeignRule {
-  return { text: `the rules can't be read: ${errorMessage(error)}`, routed: true, bridged };
+function unreadable(error: unknown, families: readonly Family[], bridged: boolean): ForeignRule {
+  return { text: `the rules can't be read: ${errorMessage(error)}`, families, routed: true, bridged };
 }
 
 const EMPTY_RULESET = '{"nftables": []}';
@@ -78,16 +116,17 @@ async function nftRuleset(): Promise<string> {
 }
 
 /** Both of iptables' homes, where they are in use: nftables, and the kernel's old tables. Each by either of two names. */
-function saversFor(ruleset: string | Error): string[][] {
+function saversFor(family: Family, ruleset: string | Error): string[][] {
+  const tools = TOOLS[family];
   let nft = true;
   try {
-    nft = ruleset instanceof Error || ruleset === EMPTY_RULESET || hasIptables(ruleset);
+    nft = ruleset instanceof Error || ruleset === EMPTY_RULESET || hasIptables(ruleset, family);
   } catch {
     // Said already.
   }
   return [
-    ...(nft ? [["iptables-nft-save", "iptables-save"]] : []),
-    ...(usesLegacyTables() ? [["iptables-legacy-save", "iptables-save"]] : []),
+    ...(nft ? [[tools.nft, tools.either]] : []),
+    ...(usesLegacyTables(family) ? [[tools.legacy, tools.either]] : []),
   ];
 }
 

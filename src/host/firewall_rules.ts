@@ -3,8 +3,9 @@
  * a container, and those bridged between two containers of one network. The latter meet the rules of iptables and nftables
  * only where net.bridge.bridge-nf-call-iptables is on (br_netfilter is what engines before 28 load, so that it mostly is).
  * What concerns a packet has to decide it: the engine's own rules may be passed by, a rule that a user wrote may not. When
- * unsure it is the user's. IPv4 only, as the fast path is. Pure.
+ * unsure it is the user's. IPv4 and IPv6 are judged apart: what concerns one need not concern the other. Pure.
  */
+import { FAMILIES, type Family, type PerFamily } from "../ip.js";
 
 /** What the engine's rules are recognised by. */
 export interface EngineTraces {
@@ -19,6 +20,8 @@ export interface EngineTraces {
 export interface ForeignRule {
   /** One line for people, e.g. "filter: -A DOCKER-USER -s 10.0.0.0/8 -j DROP". */
   text: string;
+  /** Of the packets. */
+  families: readonly Family[];
   routed: boolean;
   bridged: boolean;
   /** What else changes when what is behind it changes. */
@@ -43,14 +46,15 @@ const STANDARD_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTIN
 const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
   raw: [
     /^-A PREROUTING -d [\d.]+\/32 ! -i (?<bridge>\S+) -j DROP$/,
-    /^-A PREROUTING -d 127\.[\d.]+\/32 ! -i lo -p \w+ -m \w+ --dport \d+ -j DROP$/,
+    /^-A PREROUTING -d [\da-f:]+\/128 ! -i (?<bridge>\S+) -j DROP$/,
+    /^-A PREROUTING -d (127\.[\d.]+\/32|::1\/128) ! -i lo -p \w+ -m \w+ --dport \d+ -j DROP$/,
   ],
   nat: [
     /^-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER(-INGRESS)?$/,
     /^-A POSTROUTING -s \S+ ! -o (?<own>\S+) -j (MASQUERADE|SNAT --to-source (?<snat>\S+))$/,
     /^-A POSTROUTING -o (?<bridge>\S+) -m addrtype --src-type LOCAL -j (MASQUERADE|SNAT --to-source \S+)$/,
     // A container that reaches its own published port (hairpin): never from one container to another.
-    /^-A POSTROUTING -s ([\d.]+\/32) -d \1 -p \w+ -m \w+ --dport \d+ -j (MASQUERADE|SNAT --to-source \S+)$/,
+    /^-A POSTROUTING -s ([\d.]+\/32|[\da-f:]+\/128) -d \1 -p \w+ -m \w+ --dport \d+ -j (MASQUERADE|SNAT --to-source \S+)$/,
   ],
   filter: [
     /^-A FORWARD -j DOCKER-(USER|FORWARD|INGRESS|ISOLATION-STAGE-1|CT|INTERNAL|BRIDGE)$/,
@@ -58,8 +62,8 @@ const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
     /^-A FORWARD -i (?<bridge>\S+) ! -o \k<bridge> -j ACCEPT$/,
     /^-A FORWARD -i (?<bridge>\S+) -o \k<bridge> -j (ACCEPT|DROP)$/,
     /^-A FORWARD -o (?<bridge>\S+) -j DOCKER$/,
-    /^-A FORWARD -m set --match-set docker-ext-bridges-v4 dst -j DOCKER$/,
-    /^-A FORWARD -m set --match-set docker-ext-bridges-v4 dst -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT$/,
+    /^-A FORWARD -m set --match-set docker-ext-bridges-v[46] dst -j DOCKER$/,
+    /^-A FORWARD -m set --match-set docker-ext-bridges-v[46] dst -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT$/,
     /^-A DOCKER-USER -j RETURN$/,
   ],
 };
@@ -67,24 +71,30 @@ const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
 /** Chains that the engine fills. */
 const ENGINES_CHAINS = /^DOCKER(-FORWARD|-INGRESS|-ISOLATION-STAGE-[12]|-CT|-INTERNAL|-BRIDGE)?$/;
 
+/** What an engine that translates addresses has in nat's PREROUTING. */
+const ENGINES_NAT = "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER";
+
 /** Bridges that the engine names itself: its rules are there before it lists the network. */
 const ENGINES_BRIDGES = /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/;
 
 /**
  * The rules and policies of iptables that are not the engine's, and those of the chains that they lead to.
- * @param saved what iptables-save printed
+ * @param saved what iptables-save, or ip6tables-save, printed
+ * @param family of the two
  * @param uplinks names of the devices that lead outside
  * @param bridgedToo whether bridged packets meet them
  */
 export function foreignRules(
   saved: string,
+  family: Family,
   engine: EngineTraces,
   uplinks: ReadonlySet<string>,
   bridgedToo: boolean,
 ): ForeignRule[] {
+  const families = [family];
   const found: ForeignRule[] = [];
   const { tables, unreadable } = parseSaved(saved);
-  for (const text of unreadable) found.push({ text, routed: true, bridged: bridgedToo });
+  for (const text of unreadable) found.push({ text, families, routed: true, bridged: bridgedToo });
   for (const [table, { policies, rules }] of tables) {
     const chains = new Set(PASSED[table] ?? []);
     // The set grows while it is walked: by the chains that are led to.
@@ -92,12 +102,12 @@ export function foreignRules(
       const policy = policies.get(chain) ?? "-";
       // The engine makes filter's FORWARD drop, and has an ACCEPT for all that may pass.
       if (policy !== "-" && policy !== "ACCEPT" && table !== "filter")
-        found.push({ text: `${table}: ${chain} ${policy}`, routed: true, bridged: bridgedToo });
+        found.push({ text: `${table}: ${chain} ${policy}`, families, routed: true, bridged: bridgedToo });
       for (const rule of rules.get(chain) ?? []) {
         const routed = concerns(rule, (name) => uplinks.has(name) || isEngineBridge(name, engine));
         const bridged = bridgedToo && concerns(rule, (name) => isEngineBridge(name, engine));
         if ((!routed && !bridged) || isEngineRule(table, rule, engine)) continue;
-        found.push({ text: `${table}: ${rule}`, routed, bridged });
+        found.push({ text: `${table}: ${rule}`, families, routed, bridged });
         const target = / -[jg] (\S+)/.exec(withoutQuoted(rule))?.[1];
         if (target !== undefined && !ENGINES_CHAINS.test(target)) chains.add(target);
       }
@@ -109,10 +119,10 @@ export function foreignRules(
 /**
  * The chains of nftables that are neither iptables' nor the engine's and do something with packets that are forwarded.
  * @param ruleset what `nft --json --stateless --terse list ruleset` printed
- * @param bridgedToo whether bridged packets meet those of IP's families; they always meet the bridge family's
+ * @param bridgedToo whether bridged packets meet those of IP's families, of each; they always meet the bridge family's
  * @throws SyntaxError, TypeError where it is nothing of the kind
  */
-export function foreignChains(ruleset: string, bridgedToo: boolean): ForeignRule[] {
+export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): ForeignRule[] {
   const objects = parseRuleset(ruleset);
   const found: ForeignRule[] = [];
   for (const { chain } of objects) {
@@ -124,14 +134,36 @@ export function foreignChains(ruleset: string, bridgedToo: boolean): ForeignRule
       isOf(other ?? rule ?? set ?? map, chain),
     );
     const text = `nftables: table ${chain.family} ${chain.table}, chain ${chain.name}`;
-    found.push({ text, routed: true, bridged: bridgedToo || LINK_FAMILIES.has(chain.family), behind });
+    const families = familiesOf(chain);
+    const bridged = LINK_FAMILIES.has(chain.family) || families.some((family) => bridgedToo[family]);
+    found.push({ text, families, routed: true, bridged, behind });
   }
   return found;
 }
 
-/** Whether iptables keeps rules in nftables. Parameters as foreignChains(). */
-export function hasIptables(ruleset: string): boolean {
-  return parseRuleset(ruleset).some(({ chain }) => chain !== undefined && isIptables(chain));
+/** Whether iptables keeps rules of a family in nftables. Parameters as foreignChains(). */
+export function hasIptables(ruleset: string, family: Family): boolean {
+  return parseRuleset(ruleset).some(
+    ({ chain }) => chain !== undefined && isIptables(chain) && chain.family === NFT_FAMILY[family],
+  );
+}
+
+/** Whether the engine translates addresses by what iptables-save, or ip6tables-save, printed. */
+export function engineNatBySaved(saved: string): boolean {
+  const nat = parseSaved(saved).tables.get("nat");
+  return nat?.rules.get("PREROUTING")?.includes(ENGINES_NAT) ?? false;
+}
+
+/** Whether the engine translates a family's addresses by tables of its own. Parameters as foreignChains(). */
+export function engineNatByRuleset(ruleset: string, family: Family): boolean {
+  return parseRuleset(ruleset).some(
+    ({ chain }) =>
+      chain !== undefined &&
+      isEngines(chain) &&
+      chain.family === NFT_FAMILY[family] &&
+      chain.hook === "prerouting" &&
+      chain.type === "nat",
+  );
 }
 
 interface SavedTable {
@@ -195,7 +227,8 @@ interface NftChain {
   family: string;
   table: string;
   name: string;
-  /** Only of those that packets come to by themselves. */
+  /** Only of those that packets come to by themselves: "nat", "filter", ... */
+  type?: string;
   hook?: string;
   policy?: string;
 }
@@ -209,6 +242,8 @@ interface NftObject {
   map?: NftPart;
 }
 
+const NFT_FAMILY: PerFamily<string> = { 4: "ip", 6: "ip6" };
+
 const LINK_FAMILIES: ReadonlySet<string> = new Set(["bridge", "netdev"]);
 
 function parseRuleset(ruleset: string): NftObject[] {
@@ -218,15 +253,26 @@ function parseRuleset(ruleset: string): NftObject[] {
 /** What is forwarded passes the bridge's input and output as well: between its ports and the bridge as a host's device. */
 function sees({ family, hook }: NftChain): boolean {
   if (LINK_FAMILIES.has(family)) return true;
-  return ["ip", "inet"].includes(family) && hook !== "input" && hook !== "output";
+  return ["ip", "ip6", "inet"].includes(family) && hook !== "input" && hook !== "output";
+}
+
+/** Those of IP's families whose packets a chain sees. */
+function familiesOf({ family }: NftChain): readonly Family[] {
+  return family === "ip" ? [4] : family === "ip6" ? [6] : FAMILIES;
 }
 
 function isKnownChain(chain: NftChain): boolean {
-  return isIptables(chain) || (chain.family === "ip" && chain.table === "docker-bridges");
+  return isIptables(chain) || isEngines(chain);
+}
+
+function isEngines({ family, table }: NftChain): boolean {
+  return (family === "ip" || family === "ip6") && table === "docker-bridges";
 }
 
 function isIptables({ family, table, name }: NftChain): boolean {
-  return family === "ip" && Object.hasOwn(PASSED, table) && STANDARD_CHAINS.includes(name);
+  return (
+    (family === "ip" || family === "ip6") && Object.hasOwn(PASSED, table) && STANDARD_CHAINS.includes(name)
+  );
 }
 
 function isOf(part: NftPart | undefined, { family, table }: NftChain): boolean {

@@ -1,6 +1,7 @@
+import type { Address, Family, PerFamily } from "../ip.js";
 import type { NetAddress, NetLink } from "../native/index.js";
 
-/** The defaults are the kernel's own (net/netfilter/nf_conntrack_proto_*.c); all in seconds. */
+/** net.netfilter.nf_conntrack_*; all in seconds. */
 export interface ConntrackTimeouts {
   tcpEstablished: number;
   tcpSynSent: number;
@@ -12,16 +13,25 @@ export interface ConntrackTimeouts {
 }
 
 export interface HostSysctls {
-  /** net.ipv4.ip_forward */
-  ipForward: boolean;
+  /** net.ipv4.ip_forward, net.ipv6.conf.all.forwarding: without it the kernel drops what is not for the host. */
+  forwarding: PerFamily<boolean>;
   timeouts: ConntrackTimeouts;
 }
 
-/** A route that the planner needs: only default routes of IPv4. */
+/** A route that leads to (nearly) everywhere: "default", and the halves of it that VPNs lay over the default. */
 export interface DefaultRoute {
+  family: Family;
+  /** RT_TABLE_*: 254 main. */
+  table: number;
   oif: number;
-  gateway?: string;
+  gateway?: Address;
   priority: number;
+}
+
+/** How full the kernel's connection tracking table is. */
+export interface ConntrackTable {
+  entries: number;
+  max: number;
 }
 
 /** What of the host's firewall is not the engine's. */
@@ -30,9 +40,14 @@ export interface FirewallState {
    * The first rule that may concern packets routed between an uplink and a container, or why it can't be known;
    * undefined: nothing but the engine's own rules does.
    */
-  routingObstacle: string | undefined;
-  /** The same for packets between containers of one network. */
+  routingObstacle: PerFamily<string | undefined>;
+  /** The same for packets between containers of one network, of either family. */
   bridgingObstacle: string | undefined;
+  /**
+   * Whether the engine translates addresses by rules of its own. Not where it was told to leave them alone, as engines
+   * before 27 leave IPv6's by default: then ports are docker-proxy's, and nothing is masqueraded.
+   */
+  engineNat: PerFamily<boolean>;
   /** Differs when any of them has changed. */
   foreignRules: string;
 }
@@ -42,7 +57,11 @@ export interface HostState extends FirewallState {
   links: NetLink[];
   addresses: NetAddress[];
   defaultRoutes: DefaultRoute[];
+  /** The smallest MTU that routes by a device have of their own, by its ifindex. */
+  routeMtus: Map<number, number>;
   /** Sandbox key (path of a namespace file) to the id by which our namespace knows it; those without an id are missing. */
   nsids: Map<string, number>;
   sysctls: HostSysctls;
+  /** Undefined where it can't be read. */
+  conntrack: ConntrackTable | undefined;
 }

@@ -1,8 +1,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
-import type { ConntrackTimeouts, HostSysctls } from "./state.js";
+import type { ConntrackTable, ConntrackTimeouts, HostSysctls } from "./state.js";
 
 /** The kernel's own values (net/netfilter/nf_conntrack_proto_tcp.c and _udp.c), in seconds. */
-const TIMEOUT_DEFAULTS: ConntrackTimeouts = {
+export const TIMEOUT_DEFAULTS: Readonly<ConntrackTimeouts> = {
   tcpEstablished: 432_000,
   tcpSynSent: 120,
   tcpSynRecv: 60,
@@ -47,9 +47,19 @@ export function readSysctls(): HostSysctls {
     if (Number.isInteger(value) && value > 0) timeouts[key] = value;
   }
   return {
-    ipForward: readSysctl("net.ipv4.ip_forward") === "1",
+    forwarding: {
+      4: readSysctl("net.ipv4.ip_forward") === "1",
+      6: readSysctl("net.ipv6.conf.all.forwarding") === "1",
+    },
     timeouts,
   };
+}
+
+/** How full conntrack is; undefined where it is not there. */
+export function readConntrackTable(): ConntrackTable | undefined {
+  const entries = Number(readSysctl("net.netfilter.nf_conntrack_count") ?? "x");
+  const max = Number(readSysctl("net.netfilter.nf_conntrack_max") ?? "x");
+  return Number.isInteger(entries) && Number.isInteger(max) ? { entries, max } : undefined;
 }
 
 function sysctlPath(name: string): string {

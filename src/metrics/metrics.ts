@@ -2,6 +2,7 @@ import { Gauge, Registry } from "prom-client";
 import type { DaemonObserver } from "../controller/daemon.js";
 import type { Collector, CollectorContext } from "./collector.js";
 import { buildInfo } from "./collectors/build-info.js";
+import { conntrack } from "./collectors/conntrack.js";
 import { endpoints } from "./collectors/endpoints.js";
 import { engine } from "./collectors/engine.js";
 import { flows } from "./collectors/flows.js";
@@ -34,6 +35,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     endpoints(registry, options),
     reasons(registry, options),
     flows(registry, options),
+    conntrack(registry),
     maps(registry, options),
     reconcileCollector,
     engineCollector,

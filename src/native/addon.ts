@@ -7,7 +7,7 @@ import { NativeError, type NativeFailure } from "./errors.js";
 import type { LinkInfo } from "./link.js";
 import type { MapBatch, MapInfo, MapSpec } from "./map.js";
 import type { NetAddress, NetEvent, NetLink, NetNeighbour, NetRoute } from "./netlink.js";
-import type { ProgramInfo, TestRunOptions, TestRunResult } from "./program.js";
+import type { ProgramInfo, RunResult, TestRunOptions, TestRunResult } from "./program.js";
 
 /*
  * What native/addon.cc exports, in its own terms: handles and numbers. The classes beside this file give it the
@@ -30,6 +30,7 @@ export interface MapHandle {
 export interface ProgramHandle {
   info(): ProgramInfo;
   testRun(options: TestRunOptions): TestRunResult;
+  run(context: Uint8Array): RunResult;
   /** direction: 0 ingress, 1 egress; before: true puts it before relativeId (0: before all), false after it. */
   attachTcx(ifindex: number, direction: number, before: boolean, relativeId: number): LinkHandle;
   attachXdp(ifindex: number, generic: boolean): LinkHandle;
@@ -79,6 +80,7 @@ export interface Addon {
   ringBuffer(map: MapHandle, onRecord: (record: Buffer) => void, budget: number): WatchHandle;
   possibleCpus(): number;
   supportsTcx(): boolean;
+  tcxPrograms(ifindex: number, direction: number): number[];
   listLinks(): NetLink[];
   listAddresses(): NetAddress[];
   listRoutes(): NetRoute[];
@@ -88,6 +90,7 @@ export interface Addon {
   netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): WatchHandle;
   listConntrack(family: number): ConntrackEntry[];
   deleteConntrack(original: ConntrackTuple): boolean;
+  deleteConntrackOf(family: number, address: string): boolean;
   updateConntrackTcp(updates: ConntrackTcpUpdate[]): number;
 }
 

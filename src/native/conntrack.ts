@@ -50,6 +50,15 @@ export function deleteConntrack(original: ConntrackTuple): boolean {
   return addon().deleteConntrack(original);
 }
 
+/**
+ * Deletes, in the kernel, every entry whose original or whose replies have this source address.
+ * @returns false where the kernel can't select what to delete (before 6.13, and IPv6, where its filter is the wrong way round):
+ *   what has to go must be listed then
+ */
+export function deleteConntrackOf(family: 4 | 6, address: string): boolean {
+  return addon().deleteConntrackOf(family, address);
+}
+
 /** Changes entries of TCP connections; those that are gone are skipped. Returns how many changed. */
 export function updateConntrackTcp(updates: ConntrackTcpUpdate[]): number {
   return addon().updateConntrackTcp(updates);

@@ -7,6 +7,7 @@ export {
   type ConntrackTcpUpdate,
   type ConntrackTuple,
   deleteConntrack,
+  deleteConntrackOf,
   listConntrack,
   updateConntrackTcp,
 } from "./conntrack.js";
@@ -34,9 +35,11 @@ export {
   type Direction,
   detachClsact,
   type ProgramInfo,
+  type RunResult,
   type TcxOptions,
   type TestRunOptions,
   type TestRunResult,
+  tcxPrograms,
 } from "./program.js";
 export { RingBuffer } from "./ring-buffer.js";
 export { enterNetworkNamespace, kernelBtfAvailable, possibleCpus, supportsTcx } from "./system.js";

@@ -56,6 +56,8 @@ export interface NetRoute {
   prefsrc?: string;
   /** The metric; absent is 0. */
   priority?: number;
+  /** The route's own, where it has one. */
+  mtu?: number;
 }
 
 export interface NetNeighbour {
@@ -104,6 +106,8 @@ export interface NetEvent {
   action: "new" | "del";
   /** Of the device concerned; of a route the outgoing device, where it has exactly one. */
   ifindex?: number;
+  /** Of kind "route": of its destination; 0 is a default route. */
+  prefixLength?: number;
   /** Of kind "link": the device as it is now, or was. */
   link?: NetLink;
 }

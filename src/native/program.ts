@@ -28,8 +28,15 @@ export interface TestRunOptions {
   context?: Uint8Array;
   /** How often to run it (on the same packet); default 1. */
   repeat?: number;
-  /** Room for the packet afterwards; default: the packet's size and 4096. */
+  /** Room for the packet afterwards; default: the packet's size and 4096; 0: it is not wanted. */
   dataOutSize?: number;
+  /**
+   * XDP: what the program does with the packet is done, XDP_TX, XDP_REDIRECT and XDP_PASS too (BPF_F_TEST_XDP_LIVE_FRAMES). The
+   * frames are recycled: what a program changed of one it may find in a later one.
+   */
+  live?: boolean;
+  /** Of live frames: how many are made before they are sent; default 64, at most 256. */
+  batchSize?: number;
 }
 
 export interface TestRunResult {
@@ -41,6 +48,14 @@ export interface TestRunResult {
   context: Buffer;
   /** Of one run, on average. */
   durationNs: number;
+}
+
+/** What a program of type "syscall" did. */
+export interface RunResult {
+  /** Unsigned: -1 reads 4294967295. */
+  returnValue: number;
+  /** The context afterwards. */
+  context: Buffer;
 }
 
 export type Direction = "ingress" | "egress";
@@ -97,6 +112,11 @@ export class BpfProgram {
   /** Runs the program on a packet without a device (BPF_PROG_TEST_RUN). ENOTSUPP where its type has no test run. */
   testRun(options: TestRunOptions): TestRunResult {
     return this.handle.testRun(options);
+  }
+
+  /** Runs a program of type "syscall" once, in the calling process, with its context. */
+  run(context: Uint8Array): RunResult {
+    return this.handle.run(context);
   }
 
   /**
@@ -157,6 +177,11 @@ export class BpfProgram {
   close(): void {
     this.handle.close();
   }
+}
+
+/** Ids of the programs that are attached by TCX, in the order that they run in. EINVAL before Linux 6.6; ENODEV. */
+export function tcxPrograms(options: { ifindex: number; direction: Direction }): number[] {
+  return addon().tcxPrograms(options.ifindex, directions[options.direction]);
 }
 
 /**

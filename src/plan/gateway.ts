@@ -1,26 +1,30 @@
 import type { EngineEndpoint, EngineNetwork } from "../docker/model.js";
+import { type PerFamily, perFamily } from "../ip.js";
 
 /**
- * The endpoint of a container's IPv4 default route, which is also that of its published ports.
+ * The endpoints of a container's default routes, which are also those of its published ports.
  *
- * As the engine chooses it (libnetwork, Endpoint.Less and its sandbox heap): the highest gateway priority (28+; 0 in older
- * ones), networks that are not internal before those that are, then by network name. An endpoint without an IPv4 gateway
- * can't be it. All on internal networks: none.
+ * As the engine chooses them (libnetwork, Endpoint.Less and its sandbox heap): one with gateways of both families wherever it
+ * comes; then the highest gateway priority (28+; 0 in older ones), then by network name. Networks that are internal have no
+ * part in it. Without one that has both, it is the first of each family. All on internal networks: none.
  */
-export function gatewayEndpoint(
+export function gatewayEndpoints(
   endpoints: EngineEndpoint[],
   networks: ReadonlyMap<string, EngineNetwork>,
-): EngineEndpoint | undefined {
-  return endpoints
+): PerFamily<EngineEndpoint | undefined> {
+  const candidates = endpoints
     .flatMap((endpoint) => {
       const network = networks.get(endpoint.networkId);
-      return network === undefined || network.internal || endpoint.gateway4 === undefined
-        ? []
-        : [{ endpoint, network }];
+      return network === undefined || network.internal ? [] : [{ endpoint, network }];
     })
     .sort(
       (a, b) =>
         b.endpoint.gatewayPriority - a.endpoint.gatewayPriority ||
         (a.network.name < b.network.name ? -1 : a.network.name > b.network.name ? 1 : 0),
-    )[0]?.endpoint;
+    )
+    .map(({ endpoint }) => endpoint);
+  const both = candidates.find((e) => e.gateway4 !== undefined && e.gateway6 !== undefined);
+  return perFamily(
+    (family) => both ?? candidates.find((e) => (family === 4 ? e.gateway4 : e.gateway6) !== undefined),
+  );
 }

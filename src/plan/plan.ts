@@ -4,12 +4,29 @@
  */
 import type { EngineContainer, EngineEndpoint, EngineNetwork, EngineState } from "../docker/model.js";
 import type { HostState } from "../host/state.js";
-import { isUnicast, parseIpv4, parseMac } from "../ipv4.js";
+import {
+  type Address,
+  canonical,
+  compareAddresses,
+  FAMILIES,
+  type Family,
+  isUnicast,
+  type PerFamily,
+  parseMac,
+  perFamily,
+} from "../ip.js";
 import type { NetLink } from "../native/index.js";
-import { gatewayEndpoint } from "./gateway.js";
+import { gatewayEndpoints } from "./gateway.js";
+import { isNat } from "./nat.js";
+import { planPolicy } from "./policy.js";
 import { planPorts } from "./ports.js";
-import type { GatewayOf, Plan, PlannedEndpoint, PlanOptions, PlanWarning } from "./types.js";
+import type { GatewayOf, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
 import { planUplinks } from "./uplinks.js";
+
+/** IFA_F_DADFAILED and IFA_F_TENTATIVE of linux/if_addr.h: an address that nobody may be reached by (yet). */
+const NOT_YET = 0x08 | 0x40;
+/** The part of conntrack's table from which on it is nearly full. */
+const NEARLY_FULL = 0.9;
 
 export function plan(engine: EngineState, host: HostState, options: PlanOptions): Plan {
   const warnings: PlanWarning[] = engine.warnings.map((message) => ({
@@ -21,14 +38,17 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
   const engineBridges = new Set(
     engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])),
   );
-  const ports = planPorts(gateways, warnings);
+  const ports = planPorts(gateways, host.engineNat, warnings);
+  warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
+  const policy = planPolicy(engine, host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));
   return {
     endpoints,
     ports,
     hostAddresses: hostAddresses(host),
     uplinks,
+    policy,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
   };
@@ -47,7 +67,7 @@ function planEndpoints(
 
   for (const container of engine.containers) {
     if (!container.running) continue;
-    const gateway = gatewayEndpoint(container.endpoints, networks);
+    const gateways = gatewayEndpoints(container.endpoints, networks);
     for (const endpoint of container.endpoints) {
       const network = networks.get(endpoint.networkId);
       if (network === undefined || network.driver !== "bridge") continue;
@@ -55,9 +75,8 @@ function planEndpoints(
         bridge: linksByName.get(network.bridgeName ?? ""),
         nsid: host.nsids.get(container.sandboxKey),
         veths,
-        gateway: endpoint === gateway,
-        filteredBridging: host.bridgingObstacle !== undefined,
-        filtered: host.routingObstacle !== undefined,
+        isGateway: perFamily((family) => endpoint === gateways[family]),
+        host,
       });
       if ("code" in planned) {
         warnings.push(planned);
@@ -74,12 +93,8 @@ function planEndpoints(
       transient: false,
     });
   }
-  if (host.routingObstacle !== undefined && found.length > 0) {
-    warnings.push({
-      code: "connections_filtered",
-      message: `new connections are decided by the kernel's firewall rules and go fast once established: ${mayConcern(host.routingObstacle)}`,
-      transient: false,
-    });
+  for (const family of FAMILIES) {
+    warnOfFamily(family, host, found, warnings);
   }
 
   found.sort((a, b) => compareText(a.planned.endpointId, b.planned.endpointId));
@@ -87,7 +102,7 @@ function planEndpoints(
   return {
     endpoints: kept.map(({ planned }) => planned),
     gateways: kept
-      .filter(({ planned }) => planned.gateway)
+      .filter(({ planned }) => FAMILIES.some((family) => planned.ip[family]?.gateway))
       .map(({ planned, container, network }) => ({ endpoint: planned, container, network })),
   };
 }
@@ -96,9 +111,45 @@ interface EndpointPlace {
   bridge: NetLink | undefined;
   nsid: number | undefined;
   veths: Map<string, NetLink>;
-  gateway: boolean;
-  filteredBridging: boolean;
-  filtered: boolean;
+  isGateway: PerFamily<boolean>;
+  host: HostState;
+}
+
+/** What of a family's traffic is not as one could expect, where any endpoint has an address of it. */
+function warnOfFamily(
+  family: Family,
+  host: HostState,
+  found: { container: EngineContainer; planned: PlannedEndpoint }[],
+  warnings: PlanWarning[],
+): void {
+  const obstacle = host.routingObstacle[family];
+  if (obstacle !== undefined && found.some(({ planned }) => planned.ip[family] !== undefined)) {
+    warnings.push({
+      code: "connections_filtered",
+      message: `new connections of IPv${family} are decided by the kernel's firewall rules and go fast once established: ${mayConcern(obstacle)}`,
+      transient: false,
+    });
+  }
+  const has = ({ container }: { container: EngineContainer }) =>
+    container.endpoints.some((e) => (family === 4 ? e.address4 : e.address6) !== undefined);
+  if (!host.sysctls.forwarding[family] && found.some(has)) {
+    const sysctl = family === 4 ? "net.ipv4.ip_forward" : "net.ipv6.conf.all.forwarding";
+    warnings.push({
+      code: "forwarding_off",
+      message: `the host does not forward IPv${family} (${sysctl} is 0): nothing of it is on the fast path`,
+      transient: false,
+    });
+  }
+}
+
+function warnOfConntrack({ conntrack }: HostState, warnings: PlanWarning[]): void {
+  if (conntrack === undefined || conntrack.max === 0) return;
+  if (conntrack.entries < conntrack.max * NEARLY_FULL) return;
+  warnings.push({
+    code: "conntrack_nearly_full",
+    message: `the kernel's connection tracking table is over ${NEARLY_FULL * 100} % full (net.netfilter.nf_conntrack_max is ${conntrack.max}): soon new connections fail`,
+    transient: false,
+  });
 }
 
 function planEndpoint(
@@ -114,17 +165,15 @@ function planEndpoint(
     const message = `${who}: no bridge ${show(network.bridgeName ?? "")} on this host`;
     return { code: "endpoint_without_veth", message, transient: true };
   }
-  const address = parseIpv4(endpoint.address4 ?? "");
   const mac = parseMac(endpoint.mac ?? "");
-  if (endpoint.endpointId === "" || address === undefined || !isUnicast(address) || mac === undefined) {
-    return { code: "endpoint_without_address", message: `${who}: no IPv4 address (yet)`, transient: false };
+  const has = FAMILIES.some((family) => addressOf(endpoint, family) !== undefined);
+  if (endpoint.endpointId === "" || !has || mac === undefined) {
+    return { code: "endpoint_without_address", message: `${who}: no address (yet)`, transient: false };
   }
   const veth = nsid === undefined ? undefined : place.veths.get(`${nsid} ${bridge.ifindex}`);
   if (veth === undefined) {
     return { code: "endpoint_without_veth", message: `${who}: no device of it (yet)`, transient: true };
   }
-  const snat = parseIpv4(network.hostIpv4 ?? "") ?? 0;
-  const masquerade = place.gateway && network.masquerade && !network.internal && isNat(network);
   return {
     endpointId: endpoint.endpointId,
     containerId: container.id,
@@ -135,16 +184,40 @@ function planEndpoint(
     device: veth.name,
     bridgeIfindex: bridge.ifindex,
     bridge: bridge.name,
-    address,
-    snatAddress: masquerade ? snat : 0,
-    masquerade,
-    bridging: network.icc && !place.filteredBridging && !isNatedWithin(veth),
-    filtered: place.filtered,
+    ip: perFamily((family) => planIp(family, endpoint, network, place)),
+    bridging: network.icc && place.host.bridgingObstacle === undefined && !isNatedWithin(veth),
     mtu: veth.mtu,
     mac,
     bridgeMac,
-    gateway: place.gateway,
   };
+}
+
+function planIp(
+  family: Family,
+  endpoint: EngineEndpoint,
+  network: EngineNetwork,
+  { isGateway, host }: EndpointPlace,
+): PlannedIp | undefined {
+  const address = addressOf(endpoint, family);
+  if (address === undefined || !host.sysctls.forwarding[family]) return undefined;
+  const masquerade =
+    isGateway[family] &&
+    network.masquerade &&
+    !network.internal &&
+    isNat(network, family) &&
+    host.engineNat[family];
+  return {
+    address,
+    snatAddress: masquerade ? (family === 4 ? network.hostIpv4 : network.hostIpv6) : undefined,
+    masquerade,
+    filtered: host.routingObstacle[family] !== undefined,
+    gateway: isGateway[family],
+  };
+}
+
+function addressOf(endpoint: EngineEndpoint, family: Family): Address | undefined {
+  const address = family === 4 ? endpoint.address4 : endpoint.address6;
+  return address !== undefined && isUnicast(address) ? address : undefined;
 }
 
 function mayConcern(rule: string | undefined): string {
@@ -159,11 +232,6 @@ function isNatedWithin(veth: NetLink): boolean {
   return veth.hairpin === true;
 }
 
-/** Whether the network's gateway translates addresses; "routed" and "isolated" (28+) don't. */
-function isNat(network: EngineNetwork): boolean {
-  return [undefined, "nat", "nat-unprotected"].includes(network.gatewayModeIpv4);
-}
-
 /** A container has one veth per bridge at most, so its namespace and its bridge name a veth's host side. */
 function vethsByNamespaceAndBridge(links: NetLink[]): Map<string, NetLink> {
   const veths = new Map<string, NetLink>();
@@ -176,11 +244,12 @@ function vethsByNamespaceAndBridge(links: NetLink[]): Map<string, NetLink> {
 
 /** Two endpoints with one address or one device can't both be told apart by the datapath: the first one keeps it. */
 function withoutDuplicates<T extends { planned: PlannedEndpoint }>(found: T[], warnings: PlanWarning[]): T[] {
-  const addresses = new Set<number>();
+  const addresses = new Set<Address>();
   const devices = new Set<number>();
   const ids = new Set<string>();
   return found.filter(({ planned }) => {
-    if (addresses.has(planned.address) || devices.has(planned.ifindex) || ids.has(planned.endpointId)) {
+    const own = FAMILIES.flatMap((family) => planned.ip[family]?.address ?? []);
+    if (own.some((a) => addresses.has(a)) || devices.has(planned.ifindex) || ids.has(planned.endpointId)) {
       warnings.push({
         code: "endpoint_duplicate_address",
         message: `container ${show(planned.container)} on network ${show(planned.network)}: another endpoint has its address or device`,
@@ -188,20 +257,21 @@ function withoutDuplicates<T extends { planned: PlannedEndpoint }>(found: T[], w
       });
       return false;
     }
-    addresses.add(planned.address);
+    for (const address of own) addresses.add(address);
     devices.add(planned.ifindex);
     ids.add(planned.endpointId);
     return true;
   });
 }
 
-/** Every address that the kernel's "dst-type LOCAL" means, but for loopback: secondary ones and bridges' too. */
-function hostAddresses(host: HostState): number[] {
-  const addresses = host.addresses
-    .filter((a) => a.family === 4)
-    .map((a) => parseIpv4(a.address))
-    .filter((a) => a !== undefined && isUnicast(a));
-  return [...new Set(addresses as number[])].sort((a, b) => a - b);
+/** Every address that the kernel's "dst-type LOCAL" means, but for loopback and link-local: secondary ones and bridges' too. */
+function hostAddresses(host: HostState): Address[] {
+  const addresses = host.addresses.flatMap(({ address, family, flags }) => {
+    const known = canonical(address, family);
+    const usable = known !== undefined && isUnicast(known) && (family === 4 || (flags & NOT_YET) === 0);
+    return usable ? [known] : [];
+  });
+  return [...new Set(addresses)].sort(compareAddresses);
 }
 
 function show(text: string): string {

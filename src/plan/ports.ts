@@ -1,34 +1,43 @@
-import { isUnicast, parseIpv4 } from "../ipv4.js";
+import { ANY, compareAddresses, familyOf, isUnicast, type PerFamily, withPort } from "../ip.js";
+import { isNat } from "./nat.js";
 import type { GatewayOf, PlannedPort, PlanWarning } from "./types.js";
 
 /**
- * Published ports of IPv4, each led to its container's gateway endpoint. Left to the engine's own ways: loopback host
- * addresses, IPv6 host addresses, SCTP, and networks whose gateway does not translate.
+ * Published ports, each led to its container's gateway endpoint of the same family. Left to the engine's own ways: loopback
+ * host addresses, SCTP, networks whose gateway does not translate, IPv6 host addresses of containers without IPv6 (docker-proxy
+ * goes there by IPv4), and all of a family in which the engine has no rules.
+ * @param engineNat as FirewallState
  */
-export function planPorts(gateways: GatewayOf[], warnings: PlanWarning[]): PlannedPort[] {
+export function planPorts(
+  gateways: GatewayOf[],
+  engineNat: PerFamily<boolean>,
+  warnings: PlanWarning[],
+): PlannedPort[] {
   const byKey = new Map<string, PlannedPort>();
   for (const { container, network, endpoint } of gateways) {
-    if (!["nat", "nat-unprotected"].includes(network.gatewayModeIpv4 ?? "nat")) continue;
     for (const published of container.ports) {
-      if (published.proto === "sctp") continue;
-      const address = parseIpv4(published.hostIp);
-      if (address === undefined || (address !== 0 && !isUnicast(address))) continue;
+      const { hostIp, hostPort, proto } = published;
+      if (proto === "sctp") continue;
+      const family = familyOf(hostIp);
+      const ip = endpoint.ip[family];
+      if (ip === undefined || !ip.gateway || !isNat(network, family) || !engineNat[family]) continue;
+      if (hostIp !== ANY[family] && !isUnicast(hostIp)) continue;
       const planned: PlannedPort = {
-        proto: published.proto,
-        address,
-        port: published.hostPort,
+        proto,
+        address: hostIp,
+        port: hostPort,
         endpointId: endpoint.endpointId,
-        containerAddress: endpoint.address,
+        containerAddress: ip.address,
         containerPort: published.containerPort,
       };
-      const key = `${planned.proto} ${address} ${planned.port}`;
+      const key = `${proto} ${hostIp} ${hostPort}`;
       const other = byKey.get(key);
       if (other === undefined) {
         byKey.set(key, planned);
       } else if (other.endpointId !== planned.endpointId || other.containerPort !== planned.containerPort) {
         warnings.push({
           code: "port_conflict",
-          message: `${published.hostIp}:${published.hostPort}/${published.proto} is published twice; the first one keeps it`,
+          message: `${withPort(hostIp, hostPort)}/${proto} is published twice; the first one keeps it`,
           transient: true,
         });
       }
@@ -36,6 +45,8 @@ export function planPorts(gateways: GatewayOf[], warnings: PlanWarning[]): Plann
   }
   return [...byKey.values()].sort(
     (a, b) =>
-      (a.proto < b.proto ? -1 : a.proto > b.proto ? 1 : 0) || a.address - b.address || a.port - b.port,
+      (a.proto < b.proto ? -1 : a.proto > b.proto ? 1 : 0) ||
+      compareAddresses(a.address, b.address) ||
+      a.port - b.port,
   );
 }

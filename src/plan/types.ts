@@ -1,19 +1,22 @@
 /**
  * What the datapath should be, in the words of Docker and of the host: no slots, no generations, no map layouts (those
- * are src/datapath's). IPv4 addresses are numbers in host order ("10.0.0.1" is 0x0a000001).
+ * are src/datapath's).
  */
 
 import type { EngineContainer, EngineNetwork } from "../docker/model.js";
+import type { Address, PerFamily } from "../ip.js";
+import type { PlannedPolicy, PolicyOptions } from "./policy.js";
 
 export interface Plan {
   /** Sorted by endpoint id. */
   endpoints: PlannedEndpoint[];
-  /** Sorted by protocol, address and port. */
+  /** Of both families; sorted by protocol, address and port. */
   ports: PlannedPort[];
-  /** The host's own unicast addresses that a port published on "any address" answers on; sorted. */
-  hostAddresses: number[];
+  /** The host's own unicast addresses that a port published on "any address" answers on; both families, sorted. */
+  hostAddresses: Address[];
   /** Sorted by ifindex. */
   uplinks: PlannedUplink[];
+  policy: PlannedPolicy;
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
@@ -33,43 +36,55 @@ export interface PlannedEndpoint {
   device: string;
   bridgeIfindex: number;
   bridge: string;
-  address: number;
-  /** Masquerade to this address; 0: the uplink's own, as the kernel chooses it. */
-  snatAddress: number;
-  masquerade: boolean;
+  /** What it is in each family; undefined: it has no address there, or the host does not forward that family. */
+  ip: PerFamily<PlannedIp | undefined>;
   bridging: boolean;
-  /** The kernel's firewall rules decide its new connections from and to outside. */
-  filtered: boolean;
   /** Of the veth: IP packet length. */
   mtu: number;
   /** The container's, 6 bytes. */
   mac: Uint8Array;
   /** Its gateway's, 6 bytes. */
   bridgeMac: Uint8Array;
+}
+
+/** An endpoint in one family. */
+export interface PlannedIp {
+  address: Address;
+  /** Masquerade to this address; undefined: the uplink's own, as the kernel chooses it. */
+  snatAddress: Address | undefined;
+  masquerade: boolean;
+  /** The kernel's firewall rules decide its new connections from and to outside. */
+  filtered: boolean;
   /** Whether this is the container's gateway endpoint: the one of its default route and of its published ports. */
   gateway: boolean;
 }
 
 export interface PlannedPort {
   proto: "tcp" | "udp";
-  /** The host address that it is published on; 0: any of the host's. */
-  address: number;
+  /** The host address that it is published on; "0.0.0.0", "::": any of the host's of that family. */
+  address: Address;
   port: number;
   /** The endpoint it leads to. */
   endpointId: string;
-  containerAddress: number;
+  /** Of the same family. */
+  containerAddress: Address;
   containerPort: number;
 }
 
 export interface PlannedUplink {
   ifindex: number;
   name: string;
+  /** The smallest of the device's and its routes' own. */
   mtu: number;
+  /** Its packets begin with the IP header (tunnels, WireGuard, PPP): the programs for that go there. */
+  l3: boolean;
   /** The primary IPv4 addresses, in the kernel's order, at most UPLINK_ADDRESSES_MAX. */
-  addresses: { address: number; netmask: number }[];
+  addresses: { address: Address; netmask: Address }[];
+  /** Its one global, preferred IPv6 address; undefined when it has none, or several to choose from. */
+  ipv6: Address | undefined;
 }
 
-/** What the plan of one container's ports needs of its gateway endpoint. */
+/** What the plan of one container's ports of one family needs of its gateway endpoint. */
 export interface GatewayOf {
   container: EngineContainer;
   network: EngineNetwork;
@@ -85,10 +100,15 @@ export interface PlanWarning {
     | "endpoint_duplicate_address"
     | "bridging_filtered"
     | "connections_filtered"
+    | "forwarding_off"
+    | "conntrack_nearly_full"
     | "port_conflict"
+    | "policy_label"
     | "uplink_missing"
     | "uplink_is_bridge"
     | "uplink_without_address"
+    | "uplink_unfit"
+    | "uplink_program_after"
     | "default_route_elsewhere"
     | "no_uplink";
   /** One line for people. */
@@ -97,7 +117,7 @@ export interface PlanWarning {
   transient: boolean;
 }
 
-export interface PlanOptions {
+export interface PlanOptions extends PolicyOptions {
   /** Names of the devices that lead outside; empty: chosen by what the host has. */
   uplinks: string[];
 }

@@ -1,41 +1,56 @@
+import { isPart, isUp, linkLayer } from "../host/devices.js";
 import type { HostState } from "../host/state.js";
-import { netmask, parseIpv4 } from "../ipv4.js";
-import type { NetLink } from "../native/index.js";
+import { type Address, canonical, type Family, isUnicast, netmask } from "../ip.js";
+import type { NetAddress, NetLink } from "../native/index.js";
 import type { PlannedUplink, PlanOptions, PlanWarning } from "./types.js";
 
-/** include/uapi/linux/if_arp.h, if.h, if_addr.h, rtnetlink.h */
-const ARPHRD_ETHER = 1;
-const IFF_UP = 0x1;
-const IFF_LOOPBACK = 0x8;
+/** include/uapi/linux/if_addr.h, rtnetlink.h */
 const IFA_F_SECONDARY = 0x01;
+const IFA_F_DADFAILED = 0x08;
+const IFA_F_DEPRECATED = 0x20;
+const IFA_F_TENTATIVE = 0x40;
 const RT_SCOPE_UNIVERSE = 0;
+const RT_TABLE_MAIN = 254;
 /** UPLINK_ADDRESSES_MAX of bpf/lib/types.h. */
 const ADDRESSES_MAX = 8;
 
+type Devices = Pick<HostState, "links" | "addresses" | "defaultRoutes">;
+
 /**
- * The devices that lead outside: those that the user named, else every Ethernet device that is up, has a global IPv4
- * address, and is no loopback, bridge or part of one (a container's veth is; bonds' parts too). Only those that are up.
+ * The devices that lead outside, of those that are up: the ones that the user named, else every device that carries a default
+ * route, and every Ethernet device with a global address that is no bridge. A bridge, a bond or a VLAN is one itself, its
+ * parts are not: routed packets appear at the whole. The engine's bridges never are.
  */
 export function chooseUplinks(
-  host: Pick<HostState, "links" | "addresses">,
+  host: Devices,
   engineBridges: ReadonlySet<string>,
-  options: PlanOptions,
+  options: Pick<PlanOptions, "uplinks">,
 ): NetLink[] {
-  if (options.uplinks.length > 0)
-    return host.links.filter((link) => options.uplinks.includes(link.name) && isUp(link));
   const byIndex = new Map(host.links.map((l) => [l.ifindex, l]));
-  const isPart = (link: NetLink) =>
-    ["bridge", "bond", "team"].includes(byIndex.get(link.master ?? -1)?.kind ?? "") ||
-    engineBridges.has(byIndex.get(link.master ?? -1)?.name ?? "");
+  const routed = new Set(host.defaultRoutes.map((route) => route.oif));
+  const leadsOutside = (link: NetLink) =>
+    routed.has(link.ifindex) ||
+    (linkLayer(link) === "ethernet" && link.kind !== "bridge" && hasGlobalAddress(host, link.ifindex));
   return host.links.filter(
     (link) =>
-      link.type === ARPHRD_ETHER &&
       isUp(link) &&
-      (link.flags & IFF_LOOPBACK) === 0 &&
-      link.kind !== "bridge" &&
-      !isPart(link) &&
-      primaryAddresses(host, link.ifindex).length > 0,
+      unfitness(link, byIndex, engineBridges) === undefined &&
+      (options.uplinks.length > 0 ? options.uplinks.includes(link.name) : leadsOutside(link)),
   );
+}
+
+/** Why a device can't be an uplink; undefined: it can. */
+function unfitness(
+  link: NetLink,
+  byIndex: ReadonlyMap<number, NetLink>,
+  engineBridges: ReadonlySet<string>,
+): string | undefined {
+  if (linkLayer(link) === undefined) return "its packets are neither Ethernet's nor plain IP";
+  if (engineBridges.has(link.name)) return "it is a bridge of the engine's";
+  const whole = byIndex.get(link.master ?? -1);
+  if (whole !== undefined && (isPart(link, byIndex) || engineBridges.has(whole.name)))
+    return `it is part of ${whole.name}`;
+  return undefined;
 }
 
 export function planUplinks(
@@ -50,58 +65,89 @@ export function planUplinks(
     if (link === undefined || !isUp(link)) {
       const message = `uplink ${name} is ${link === undefined ? "gone" : "down"}`;
       warnings.push({ code: "uplink_missing", message, transient: false });
+      continue;
     }
+    const why = unfitness(link, byIndex, engineBridges);
+    if (why === undefined) continue;
+    warnings.push({ code: "uplink_unfit", message: `${name} can't be an uplink: ${why}`, transient: false });
   }
   const uplinks = chooseUplinks(host, engineBridges, options)
-    .map((link) => ({
-      ifindex: link.ifindex,
-      name: link.name,
-      mtu: link.mtu,
-      addresses: primaryAddresses(host, link.ifindex).slice(0, ADDRESSES_MAX),
-    }))
+    .map(
+      (link): PlannedUplink => ({
+        ifindex: link.ifindex,
+        name: link.name,
+        mtu: smallestMtu(host, link),
+        l3: linkLayer(link) === "none",
+        addresses: primaryAddresses(host, link.ifindex).slice(0, ADDRESSES_MAX),
+        ipv6: theIpv6Address(host, link.ifindex),
+      }),
+    )
     .sort((a, b) => a.ifindex - b.ifindex);
-  warnOfUplinks(host, uplinks, byIndex, warnings);
+  warnOfUplinks(host, uplinks, byIndex, engineBridges, warnings);
   return uplinks;
 }
 
-function isUp(link: NetLink): boolean {
-  return (link.flags & IFF_UP) !== 0;
+/**
+ * What fits by every route of the device: the kernel holds forwarded packets to a route's own MTU, but its answer to the
+ * programs (bpf_fib_lookup) has it only where it is locked. A larger packet by another route is left to the kernel, no more.
+ */
+function smallestMtu(host: HostState, link: NetLink): number {
+  return Math.min(link.mtu, host.routeMtus.get(link.ifindex) ?? link.mtu);
 }
 
 /** Global, not secondary, in the kernel's order: what masquerading chooses from. */
-function primaryAddresses(host: Pick<HostState, "addresses">, ifindex: number): PlannedUplink["addresses"] {
-  return host.addresses.flatMap((a) => {
-    if (a.family !== 4 || a.ifindex !== ifindex || a.scope !== RT_SCOPE_UNIVERSE) return [];
-    const address = parseIpv4(a.address);
-    if (address === undefined || (a.flags & IFA_F_SECONDARY) !== 0) return [];
-    return [{ address, netmask: netmask(a.prefixLength) }];
+function primaryAddresses(host: Devices, ifindex: number): PlannedUplink["addresses"] {
+  return globalAddresses(host, ifindex, 4).flatMap(({ address, flags, prefixLength }) => {
+    const known = canonical(address, 4);
+    if (known === undefined || (flags & IFA_F_SECONDARY) !== 0) return [];
+    return [{ address: known, netmask: netmask(prefixLength) }];
   });
+}
+
+/**
+ * The only one that the kernel could choose as a source: global, valid and preferred. Temporary addresses count as others to
+ * choose from (whether they are preferred is a sysctl's matter), so where there is one, choosing is the kernel's.
+ */
+function theIpv6Address(host: Devices, ifindex: number): Address | undefined {
+  const preferred = globalAddresses(host, ifindex, 6).filter(
+    ({ flags }) => (flags & (IFA_F_DADFAILED | IFA_F_DEPRECATED | IFA_F_TENTATIVE)) === 0,
+  );
+  const [only] = preferred;
+  if (only === undefined || preferred.length > 1) return undefined;
+  const address = canonical(only.address, 6);
+  return address !== undefined && isUnicast(address) ? address : undefined;
+}
+
+function hasGlobalAddress(host: Devices, ifindex: number): boolean {
+  return globalAddresses(host, ifindex, 4).length > 0 || globalAddresses(host, ifindex, 6).length > 0;
+}
+
+function globalAddresses(host: Devices, ifindex: number, family: Family): NetAddress[] {
+  return host.addresses.filter(
+    (a) => a.family === family && a.ifindex === ifindex && a.scope === RT_SCOPE_UNIVERSE,
+  );
 }
 
 function warnOfUplinks(
   host: HostState,
   uplinks: PlannedUplink[],
   byIndex: ReadonlyMap<number, NetLink>,
+  engineBridges: ReadonlySet<string>,
   warnings: PlanWarning[],
 ): void {
   for (const uplink of uplinks) {
-    if (uplink.addresses.length === 0) {
-      const message = `uplink ${uplink.name} has no IPv4 address: nothing is masqueraded through it on the fast path`;
-      warnings.push({ code: "uplink_without_address", message, transient: false });
-    }
+    if (hasGlobalAddress(host, uplink.ifindex)) continue;
+    const message = `uplink ${uplink.name} has no global address: nothing is masqueraded through it on the fast path`;
+    warnings.push({ code: "uplink_without_address", message, transient: false });
   }
+  const told = new Set(uplinks.map((u) => u.ifindex));
   for (const route of host.defaultRoutes) {
-    if (uplinks.some((u) => u.ifindex === route.oif)) continue;
     const link = byIndex.get(route.oif);
-    if (link === undefined) continue;
-    const why =
-      link.kind === "bridge"
-        ? "it is a bridge"
-        : link.type === ARPHRD_ETHER
-          ? "not chosen"
-          : "it has no Ethernet header";
+    if (route.table !== RT_TABLE_MAIN || link === undefined || told.has(route.oif)) continue;
+    told.add(route.oif);
+    const why = unfitness(link, byIndex, engineBridges) ?? (isUp(link) ? "not chosen" : "it is down");
     warnings.push({
-      code: link.kind === "bridge" ? "uplink_is_bridge" : "default_route_elsewhere",
+      code: engineBridges.has(link.name) ? "uplink_is_bridge" : "default_route_elsewhere",
       message: `the default route leaves by ${link.name}, which is no uplink of fairway (${why}): its traffic stays on the slow path`,
       transient: false,
     });

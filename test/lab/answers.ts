@@ -40,3 +40,21 @@ export interface SeenAs {
 
 /** The address of "ADDRESS PORT ..." */
 export const addressOf = (answer: string | undefined): string | undefined => answer?.split(" ")[0];
+
+/** quic.mjs */
+export interface QuicAnswer {
+  readonly sent: number;
+  readonly echoed: number;
+  readonly wrong: number;
+  readonly pushed: number;
+  readonly stray: number;
+  readonly sources: readonly string[];
+}
+
+/** resolve.mjs */
+export interface ResolveAnswer {
+  readonly ipv4?: readonly string[];
+  readonly ipv6?: readonly string[];
+  readonly text?: number;
+  readonly error?: string;
+}

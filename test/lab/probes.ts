@@ -22,20 +22,20 @@ export async function buildIpOptions(lab: Lab): Promise<string> {
   return out;
 }
 
-const udp = async (from: Namespace, to: string, port: number, size: number) => {
+export const udp = async (from: Namespace, to: string, port: number, size: number) => {
   const { received, answers, errors } = await from.ask<UdpAnswer>("udp.mjs", [to, port, 3, 20, size]);
   // Not the source port, which differs each time.
   const seen = [...new Set(answers.map((answer) => answer.replace(/ \d+ /, " ")))];
   return { received, seen, errors };
 };
 
-const tcp = async (from: Namespace, to: string, port: number) => {
+export const tcp = async (from: Namespace, to: string, port: number) => {
   const { source, ...rest } = await from.ask<TcpAnswer>("tcp.mjs", [to, port, 300_000, 5000]);
   return { ...rest, source: source?.split(" ")[0] };
 };
 
 /** "3 of 3" and the TTL that the answers came with. */
-const ping = async (from: Namespace, to: string, size = 56, ttl = 64) => {
+export const ping = async (from: Namespace, to: string, size = 56, ttl = 64) => {
   const command = ["busybox", "ping", "-c", "3", "-i", "0.1", "-W", "1", "-s", `${size}`, "-t", `${ttl}`, to];
   const { stdout } = await from.exec(command, { mayFail: true });
   const ttls = new Set([...stdout.matchAll(/ttl=(\d+)/g)].map((found) => found[1]));
@@ -43,14 +43,14 @@ const ping = async (from: Namespace, to: string, size = 56, ttl = 64) => {
 };
 
 /** The hops, one address each. */
-const traceroute = async (from: Namespace, to: string, ...args: string[]) => {
+export const traceroute = async (from: Namespace, to: string, ...args: string[]) => {
   const command = ["busybox", "traceroute", "-n", "-q", "1", "-w", "1", "-m", "6", ...args, to];
   const { stdout } = await from.exec(command, { mayFail: true, timeout: 20_000 });
   return [...stdout.matchAll(/^ *\d+ +(\S+)/gm)].map((found) => found[1]);
 };
 
 /** The path MTU that a namespace has learned towards an address. */
-const learnedMtu = async (from: Namespace, to: string) => {
+export const learnedMtu = async (from: Namespace, to: string) => {
   const [route] = await from.ip<{ metrics?: { mtu?: number }[] }[]>("route", "get", to);
   return route?.metrics?.[0]?.mtu;
 };

@@ -2,6 +2,7 @@ import type { Command } from "commander";
 import type { LoadedConfig } from "../../config/load.js";
 import { type Config, formatMetricsAddress, type Key, keys } from "../../config/schema.js";
 import { UserError } from "../../errors.js";
+import { formatNetwork } from "../../networks.js";
 import type { Context } from "../context.js";
 import { addConfigOptions, configOf } from "../options.js";
 import { addOutputOption, type OutputFormat, print } from "../output.js";
@@ -50,6 +51,9 @@ function plainValues(config: Config): Record<Key, unknown> {
     bpffs: config.bpffs,
     "state-dir": config.stateDir,
     "flows-max": config.flowsMax,
+    allow: config.allow.map(formatNetwork),
+    deny: config.deny.map(formatNetwork),
+    xdp: config.xdp,
     "log-format": config.logFormat,
     "log-level": config.logLevel,
     once: config.once,

@@ -1,46 +1,68 @@
 /** The loaded programs with maps of their own: what a test fills, runs packets through, and reads back. */
 import { readFileSync } from "node:fs";
-import type { Codec } from "../../../src/codec.js";
+import { afterAll, beforeEach } from "vitest";
+import { type Codec, decodePerCpu } from "../../../src/codec.js";
 import { type MapName, mapDefinitions } from "../../../src/generated/maps.js";
 import { type ProgramName, programNames } from "../../../src/generated/programs.js";
 import {
   type Endpoint,
   EndpointFlags,
-  type Flow,
-  type FlowKey,
+  EndpointIpFlags,
+  type FlowSweep,
+  type FlowTableCounters,
+  flowSweepCodec,
+  type ReasonKey,
   ReasonName,
   VerdictName,
 } from "../../../src/generated/types.js";
-import { netmask, parseIpv4, parseMac } from "../../../src/ipv4.js";
+import { type Address, ANY, FAMILIES, type Family, netmask, parseMac } from "../../../src/ip.js";
 import {
   type BpfMap,
   BpfObject,
   type BpfProgram,
-  type ConntrackEntry,
   deleteConntrack,
   listConntrack,
   type ProgramInfo,
+  type TestRunResult,
 } from "../../../src/native/index.js";
-import { address, type DeviceName, mac, makeHost } from "./host.js";
-import { frame, type PacketSpec, type ParsedPacket, parseFrame } from "./packet.js";
+import { addresses, type DeviceName, mac, makeHost } from "./host.js";
+import { type ParsedFrame, parseFrame, protocolNumber } from "./packet.js";
 
-const objectPath = new URL("../../../build/fairway.bpf.o", import.meta.url);
-const contextSize = 192;
-const contextOffset = { ingressIfindex: 36, ifindex: 40, gsoSegments: 164, gsoSize: 176 } as const;
+/** The programs as they are built. */
+export const objectPath = new URL("../../../build/fairway.bpf.o", import.meta.url);
+
+/** Of struct __sk_buff: what BPF_PROG_TEST_RUN takes of it. */
+const skb = {
+  size: 192,
+  mark: 8,
+  ingressIfindex: 36,
+  ifindex: 40,
+  gsoSegments: 164,
+  gsoSize: 176,
+} as const;
+/** Of struct xdp_md. */
+const xdp = { size: 24, dataEnd: 4, ingressIfindex: 12 } as const;
+
+export type Verdict = "next" | "drop" | "redirect";
 const verdicts: Readonly<Record<number, Verdict>> = { 4294967295: "next", 2: "drop", 7: "redirect" };
+export type XdpVerdict = "aborted" | "drop" | "pass" | "tx" | "redirect";
+const xdpVerdicts: readonly XdpVerdict[] = ["aborted", "drop", "pass", "tx", "redirect"];
 
 const mapNames = Object.keys(mapDefinitions) as MapName[];
 
-export type Verdict = "next" | "drop" | "redirect";
-
 /** The slots that the test host's endpoints have. */
 export const slot = { web: 1, db: 2 } as const;
+export const slotNone = 0xffffffff;
+/** The host's ports; the container's are 80, 53 and 90. */
 export const published = { tcp: 8080, udp: 5353, onSecondAddress: 9090 } as const;
 
-export interface Run {
-  verdict: Verdict;
+/** What endpoints are by default. */
+export const bridging = EndpointFlags.BRIDGING;
+
+export interface Run<V = Verdict> {
+  verdict: V;
   /** The frame afterwards, read on demand: a malformed one can only be compared byte by byte. */
-  readonly packet: ParsedPacket;
+  readonly packet: ParsedFrame;
   bytes: Buffer;
   /** The frame as it went in. */
   before: Buffer;
@@ -49,16 +71,41 @@ export interface Run {
 
 export interface RunOptions {
   gso?: { segments: number; size: number };
+  /** Where it came in, where that is not the device that the program runs at; null: nowhere, it is the host's own. */
+  arrivedBy?: DeviceName | null;
+  mark?: number;
+}
+
+export interface Traffic {
+  packets: number;
+  bytes: number;
+}
+export type EndpointTraffic = Record<"receive" | "transmit", Record<"fast" | "slow", Traffic>>;
+
+/** Makes a datapath that every test of the file finds as reset() leaves it. */
+export function useDatapath(): Datapath {
+  const datapath = new Datapath();
+  beforeEach(() => datapath.reset(), 60_000);
+  afterAll(() => datapath.close());
+  return datapath;
 }
 
 export class Datapath {
   readonly device = makeHost();
-  readonly #object = BpfObject.open(readFileSync(objectPath), "fairway");
+  readonly #object: BpfObject;
   readonly #programs: ReadonlyMap<ProgramName, BpfProgram>;
   readonly #maps: ReadonlyMap<MapName, BpfMap>;
   #generation = 100;
+  /** Whether a port may have been marked in masquerade_ports, which takes its time to clear. */
+  #portsMarked = true;
 
-  constructor() {
+  /**
+   * @param prepare before the programs are loaded: constants, sizes of maps
+   * @param image the object file
+   */
+  constructor(prepare?: (object: BpfObject) => void, image: Uint8Array = readFileSync(objectPath)) {
+    this.#object = BpfObject.open(image, "fairway");
+    prepare?.(this.#object);
     this.#object.load();
     this.#programs = new Map(programNames.map((name) => [name, this.#object.program(name)]));
     this.#maps = new Map(mapNames.map((name) => [name, this.#object.map(name)]));
@@ -70,225 +117,275 @@ export class Datapath {
     this.#object.close();
   }
 
-  #program(name: ProgramName): BpfProgram {
+  program(name: ProgramName): BpfProgram {
     const program = this.#programs.get(name);
     if (program === undefined) throw new Error(`no program ${name}`);
     return program;
   }
 
-  #map(name: MapName): BpfMap {
+  map(name: MapName): BpfMap {
     const map = this.#maps.get(name);
     if (map === undefined) throw new Error(`no map ${name}`);
     return map;
   }
 
   programInfo(name: ProgramName): ProgramInfo {
-    return this.#program(name).info;
+    return this.program(name).info;
   }
 
-  /** Everything as on a host with two endpoints, web (which publishes ports) and db; no flows, no conntrack entries. */
+  /**
+   * Everything as on a host with two endpoints, web (which publishes ports) and db, and one uplink, uplink0, in both
+   * families; no flows, no conntrack entries.
+   */
   reset(): void {
     for (const name of mapNames) this.#clear(name);
-    for (const entry of listConntrack(4)) deleteConntrack(entry.original);
-    this.write("control", 0, { epoch: 1, nextGeneration: this.#generation });
-    this.putEndpoint(slot.web, {});
-    this.putEndpoint(slot.db, {
-      ifindex: this.device.db0,
-      address: ipv4(address.db),
-      mac: parseMac(mac.db) ?? new Uint8Array(),
-    });
-    this.publish(6, published.tcp, 80);
-    this.publish(17, published.udp, 53);
-    this.publish(6, published.onSecondAddress, 90, ipv4(address.hostSecond));
-    for (const own of [address.host, address.hostSecond, address.gateway]) {
-      this.write("host_addresses", ipv4(own), 1);
+    this.#portsMarked = false;
+    for (const family of FAMILIES) {
+      for (const entry of listConntrack(family)) deleteConntrack(entry.original);
     }
-    this.putUplink({});
+    this.write("control", 0, { epoch: 1, nextGeneration: this.#generation, policy: 0 });
+    this.putEndpoint(slot.web);
+    this.putEndpoint(slot.db);
+    for (const family of FAMILIES) {
+      this.publishDefaults(family);
+      const { host, hostSecond, hostOnUplink1, gateway } = addresses[family];
+      for (const own of [host, hostSecond, hostOnUplink1, gateway]) {
+        this.write(`host_addresses_ipv${family}`, own, 1);
+      }
+    }
+    this.putUplink();
   }
 
-  putEndpoint(at: number, changes: Partial<Endpoint>): Endpoint {
+  /** Writes an endpoint, web's or db's own but for the changes, with a new generation. */
+  putEndpoint(at: number, changes: Partial<Endpoint> = {}): Endpoint {
     this.#generation += 1;
+    const name = at === slot.db ? "db" : "web";
     const endpoint: Endpoint = {
       generation: this.#generation,
-      ifindex: this.device.web0,
+      ifindex: this.device[`${name}0`],
       bridgeIfindex: this.device["br-app"],
-      address: ipv4(address.web),
-      snatAddress: 0,
-      flags: EndpointFlags.MASQUERADE | EndpointFlags.BRIDGING,
+      flags: bridging,
       mtu: 1500,
-      mac: parseMac(mac.web) ?? new Uint8Array(),
-      bridgeMac: parseMac(mac.bridge) ?? new Uint8Array(),
+      mac: macOf(mac[name]),
+      bridgeMac: macOf(mac.bridge),
       idHash: BigInt(at),
+      ipv4: { address: addresses[4][name], snatAddress: ANY[4], flags: EndpointIpFlags.MASQUERADE },
+      ipv6: { address: addresses[6][name], snatAddress: ANY[6], flags: EndpointIpFlags.MASQUERADE },
       ...changes,
     };
     const ref = { slot: at, generation: endpoint.generation };
     this.write("endpoints", at, endpoint);
     this.write("endpoint_devices", endpoint.ifindex, ref);
-    this.write("endpoint_addresses", { address: endpoint.address }, ref);
+    this.write("endpoint_addresses_ipv4", endpoint.ipv4.address, ref);
+    this.write("endpoint_addresses_ipv6", endpoint.ipv6.address, ref);
     this.write("fdb", { bridgeIfindex: endpoint.bridgeIfindex, mac: endpoint.mac }, ref);
     return endpoint;
   }
 
-  publish(proto: number, port: number, containerPort: number, hostAddress = 0): void {
-    const web = this.read<Endpoint>("endpoints", slot.web);
+  /** Frees a slot, as when the container is gone; what refers to it stays. */
+  clearSlot(at: number): void {
+    this.write("endpoints", at, { ...this.endpoint(at), generation: 0 });
+  }
+
+  endpoint(at: number): Endpoint {
+    return this.read<Endpoint>("endpoints", at);
+  }
+
+  /** Publishes a port of web as it is now, by default on any address. */
+  publish(
+    family: Family,
+    proto: number,
+    port: number,
+    containerPort: number,
+    hostAddress: Address = ANY[family],
+  ): void {
+    const web = this.endpoint(slot.web);
     this.write(
-      "ports",
+      `ports_ipv${family}`,
       { address: hostAddress, port, proto },
-      { slot: slot.web, generation: web.generation, address: web.address, port: containerPort },
+      {
+        slot: slot.web,
+        generation: web.generation,
+        address: web[`ipv${family}`].address,
+        port: containerPort,
+      },
     );
   }
 
-  putUplink(changes: { mtu?: number; addresses?: [string, number][] }): void {
-    const addresses = changes.addresses ?? [
-      [address.host, 24],
-      [address.hostSecond, 24],
-    ];
-    this.write("uplinks", this.device.uplink0, {
+  /** The ports of `published`, of web as it is now. */
+  publishDefaults(family: Family): void {
+    this.publish(family, protocolNumber.tcp, published.tcp, 80);
+    this.publish(family, protocolNumber.udp, published.udp, 53);
+    this.publish(family, protocolNumber.tcp, published.onSecondAddress, 90, addresses[family].hostSecond);
+  }
+
+  /** Makes a device an uplink. Its IPv4 addresses are primary, in this order. */
+  putUplink(
+    device: DeviceName = "uplink0",
+    changes: {
+      ipv4?: readonly (readonly [Address, number])[];
+      ipv6?: Address;
+      xdp?: number;
+      mtu?: number;
+    } = {},
+  ): void {
+    const onUplink1 = device === "uplink1";
+    const { host, hostSecond, hostOnUplink1 } = addresses[4];
+    const own =
+      changes.ipv4 ??
+      (onUplink1
+        ? [[hostOnUplink1, 24]]
+        : [
+            [host, 24],
+            [hostSecond, 24],
+          ]);
+    this.write("uplinks", this.device[device], {
+      xdp: changes.xdp ?? 0,
       mtu: changes.mtu ?? 1500,
-      addressCount: addresses.length,
-      addresses: Array.from({ length: 8 }, (_, index) => {
-        const [text, prefix] = addresses[index] ?? ["0.0.0.0", 0];
-        return { address: ipv4(text), netmask: netmask(prefix) };
+      ipv4Count: own.length,
+      ipv4: Array.from({ length: 8 }, (_, index) => {
+        const [address, prefix] = own[index] ?? [ANY[4], 0];
+        return { address, netmask: netmask(prefix) };
       }),
+      ipv6: changes.ipv6 ?? (onUplink1 ? addresses[6].hostOnUplink1 : addresses[6].host),
     });
   }
 
-  /** Runs one frame through a program as if it had come in by (egress: were about to leave by) the device. */
+  /** Runs one frame through a tc program at the device. */
   run(program: ProgramName, device: DeviceName, data: Buffer, options: RunOptions = {}): Run {
-    const context = Buffer.alloc(contextSize);
-    context.writeUInt32LE(this.device[device], contextOffset.ifindex);
-    context.writeUInt32LE(this.device[device], contextOffset.ingressIfindex);
-    context.writeUInt32LE(options.gso?.segments ?? 0, contextOffset.gsoSegments);
-    context.writeUInt32LE(options.gso?.size ?? 0, contextOffset.gsoSize);
-    const result = this.#program(program).testRun({ data, context });
+    const { arrivedBy = device, gso, mark } = options;
+    const context = Buffer.alloc(skb.size);
+    context.writeUInt32LE(mark ?? 0, skb.mark);
+    context.writeUInt32LE(this.device[device], skb.ifindex);
+    context.writeUInt32LE(arrivedBy === null ? 0 : this.device[arrivedBy], skb.ingressIfindex);
+    context.writeUInt32LE(gso?.segments ?? 0, skb.gsoSegments);
+    context.writeUInt32LE(gso?.size ?? 0, skb.gsoSize);
+    if (program === "endpoint_ingress") this.#portsMarked = true;
+    const result = this.program(program).testRun({ data, context });
     const verdict = verdicts[result.returnValue];
     if (verdict === undefined) throw new Error(`unexpected return value ${result.returnValue}`);
-    return {
-      verdict,
-      get packet() {
-        return parseFrame(result.data);
-      },
-      bytes: result.data,
-      before: data,
-      durationNs: result.durationNs,
-    };
+    return asRun(result, verdict, data);
   }
 
-  /** A frame from outside to the host, by default to the published TCP port. */
-  fromOutside(spec: Partial<PacketSpec>, options?: RunOptions): Run {
-    const data = frame({
-      sourceMac: mac.outside,
-      destinationMac: mac.uplink,
-      source: address.client,
-      destination: address.host,
-      sourcePort: 40000,
-      destinationPort: published.tcp,
-      ...spec,
+  /** Runs one frame through an XDP program as if it had come in by the device. */
+  runXdp(program: ProgramName, device: DeviceName, data: Buffer): Run<XdpVerdict> {
+    const context = Buffer.alloc(xdp.size);
+    context.writeUInt32LE(data.length, xdp.dataEnd);
+    context.writeUInt32LE(this.device[device], xdp.ingressIfindex);
+    const result = this.program(program).testRun({ data, context });
+    const verdict = xdpVerdicts[result.returnValue];
+    if (verdict === undefined) throw new Error(`unexpected return value ${result.returnValue}`);
+    return asRun(result, verdict, data);
+  }
+
+  /** Runs flow_sweep; times in ns, 0 (the default): nothing is idle for too long. */
+  sweep(
+    idle: Partial<Record<"tcp" | "opening" | "closing" | "closed" | "udp" | "stream", bigint>> = {},
+  ): FlowSweep {
+    const context = flowSweepCodec.encode({
+      tcpIdleNs: idle.tcp ?? 0n,
+      openingIdleNs: idle.opening ?? 0n,
+      closingIdleNs: idle.closing ?? 0n,
+      closedIdleNs: idle.closed ?? 0n,
+      udpIdleNs: idle.udp ?? 0n,
+      streamIdleNs: idle.stream ?? 0n,
+      entries: [0n, 0n],
+      deleted: [0n, 0n],
+      voidEntries: [0n, 0n],
     });
-    return this.run("uplink_ingress", "uplink0", data, options);
-  }
-
-  /** A frame that web sends to its gateway, by default on to the internet. */
-  fromWeb(spec: Partial<PacketSpec>, options?: RunOptions): Run {
-    const data = frame({
-      sourceMac: mac.web,
-      destinationMac: mac.bridge,
-      source: address.web,
-      destination: address.internet,
-      sourcePort: 50000,
-      destinationPort: 443,
-      ...spec,
-    });
-    return this.run("endpoint_ingress", "web0", data, options);
-  }
-
-  /** The same of db, at its own veth. */
-  fromDb(spec: Partial<PacketSpec>): Run {
-    const data = frame({
-      sourceMac: mac.db,
-      destinationMac: mac.bridge,
-      source: address.db,
-      destination: address.internet,
-      sourcePort: 50000,
-      destinationPort: 443,
-      ...spec,
-    });
-    return this.run("endpoint_ingress", "db0", data);
-  }
-
-  flows(): { key: FlowKey; flow: Flow }[] {
-    return this.#entries("flows").map(({ key, value }) => ({ key: key as FlowKey, flow: value as Flow }));
-  }
-
-  conntrack(): ConntrackEntry[] {
-    return listConntrack(4);
+    const result = this.program("flow_sweep").run(context);
+    if (result.returnValue !== 0) throw new Error(`flow_sweep returned ${result.returnValue}`);
+    return flowSweepCodec.decode(result.context);
   }
 
   /** Packets by reason's name, of one verdict. */
   reasons(verdict: "slow" | "drop" = "slow"): Record<string, number> {
-    const map = this.#map("reasons");
-    const { key: keyCodec, value: valueCodec } = mapDefinitions.reasons;
     const counts: Record<string, number> = {};
-    for (const { key, value } of map.entries()) {
-      const decoded = keyCodec.decode(key);
-      if (VerdictName[decoded.verdict] !== verdict) continue;
-      const name = ReasonName[decoded.reason] ?? String(decoded.reason);
-      for (const packets of perCpu(valueCodec, value)) {
-        counts[name] = (counts[name] ?? 0) + Number(packets.packets);
-      }
+    for (const { key, packets } of this.reasonEntries()) {
+      if (VerdictName[key.verdict] !== verdict) continue;
+      const name = ReasonName[key.reason] ?? String(key.reason);
+      counts[name] = (counts[name] ?? 0) + packets;
     }
     return counts;
   }
 
+  /** All that `reasons` has, with slot, direction and verdict. */
+  reasonEntries(): ({ key: ReasonKey } & Traffic)[] {
+    const { key: keyCodec, value: valueCodec } = mapDefinitions.reasons;
+    return [...this.map("reasons").entries()].map(({ key, value }) => ({
+      key: keyCodec.decode(key),
+      ...sum(decodePerCpu(valueCodec, value)),
+    }));
+  }
+
   /** Packets and bytes of an endpoint. */
-  counters(
-    at: number,
-  ): Record<"receive" | "transmit", Record<"fast" | "slow", { packets: number; bytes: number }>> {
+  counters(at: number): EndpointTraffic {
     const { key, value } = mapDefinitions.endpoint_counters;
-    const raw = this.#map("endpoint_counters").get(key.encode(at));
+    const raw = this.map("endpoint_counters").get(key.encode(at));
     if (raw === undefined) throw new Error(`no counters in slot ${at}`);
-    const sum = (direction: number, path: number): { packets: number; bytes: number } => {
-      const total = { packets: 0, bytes: 0 };
-      for (const cpu of perCpu(value, raw)) {
-        const counter = cpu.path[direction]?.[path];
-        total.packets += Number(counter?.packets ?? 0n);
-        total.bytes += Number(counter?.bytes ?? 0n);
-      }
-      return total;
-    };
+    const cpus = decodePerCpu(value, raw);
+    const of = (direction: number, path: number): Traffic =>
+      sum(cpus.map((cpu) => cpu.path[direction]?.[path] ?? { packets: 0n, bytes: 0n }));
     return {
-      receive: { fast: sum(0, 0), slow: sum(0, 1) },
-      transmit: { fast: sum(1, 0), slow: sum(1, 1) },
+      receive: { fast: of(0, 0), slow: of(0, 1) },
+      transmit: { fast: of(1, 0), slow: of(1, 1) },
     };
   }
 
+  /** What became of a family's flow entries. */
+  flowTableCounters(family: Family): Record<keyof FlowTableCounters, number> {
+    const { key, value } = mapDefinitions.flow_table_counters;
+    const raw = this.map("flow_table_counters").get(key.encode(family === 4 ? 0 : 1));
+    if (raw === undefined) throw new Error("no flow table counters");
+    const totals = { inserted: 0, deleted: 0 };
+    for (const cpu of decodePerCpu(value, raw)) {
+      totals.inserted += Number(cpu.inserted);
+      totals.deleted += Number(cpu.deleted);
+    }
+    return totals;
+  }
+
+  /** In a per-CPU map: on every CPU. */
   write<K, V>(name: MapName, key: K, value: V): void {
-    const definition = mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
-    this.#map(name).set(definition.key.encode(key), definition.value.encode(value));
+    const definition = definitionOf(name);
+    const map = this.map(name);
+    const one = definition.value.encode(value);
+    const times = mapDefinitions[name].type.includes("percpu")
+      ? map.valueLength / (Math.ceil(one.length / 8) * 8)
+      : 1;
+    map.set(definition.key.encode(key), times === 1 ? one : Buffer.concat(Array<Buffer>(times).fill(one)));
+  }
+
+  /** Writes the same value for every CPU. */
+  writePerCpu<K, V>(name: MapName, key: K, value: V): void {
+    const definition = definitionOf(name);
+    const one = Buffer.from(definition.value.encode(value));
+    const cpus = this.map(name).valueLength / one.length;
+    this.map(name).set(definition.key.encode(key), Buffer.concat(Array.from({ length: cpus }, () => one)));
   }
 
   read<V>(name: MapName, key: unknown): V {
-    const definition = mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
-    const value = this.#map(name).get(definition.key.encode(key));
+    const definition = definitionOf(name);
+    const value = this.map(name).get(definition.key.encode(key));
     if (value === undefined) throw new Error(`no such entry in ${name}`);
     return definition.value.decode(value) as V;
   }
 
   remove(name: MapName, key: unknown): void {
-    const definition = mapDefinitions[name] as { key: Codec<unknown> };
-    this.#map(name).delete(definition.key.encode(key));
+    this.map(name).delete(definitionOf(name).key.encode(key));
   }
 
-  #entries(name: MapName): { key: unknown; value: unknown }[] {
-    const definition = mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
-    return [...this.#map(name).entries()].map(({ key, value }) => ({
-      key: definition.key.decode(key),
-      value: definition.value.decode(value),
+  entries<K, V>(name: MapName): { key: K; value: V }[] {
+    const definition = definitionOf(name);
+    return [...this.map(name).entries()].map(({ key, value }) => ({
+      key: definition.key.decode(key) as K,
+      value: definition.value.decode(value) as V,
     }));
   }
 
   #clear(name: MapName): void {
-    const map = this.#map(name);
+    const map = this.map(name);
+    if (name === "masquerade_ports" && !this.#portsMarked) return;
     if (mapDefinitions[name].type.includes("array")) {
       // Arrays have no deletion; the test host uses their first slots, and masquerade_ports all.
       const used = name === "masquerade_ports" ? 65536 : Math.min(8, map.info.maxEntries);
@@ -301,13 +398,34 @@ export class Datapath {
   }
 }
 
-function* perCpu<T>(codec: Codec<T>, value: Buffer): Generator<T> {
-  const stride = Math.ceil(codec.size / 8) * 8;
-  for (let offset = 0; offset < value.length; offset += stride) yield codec.decode(value, offset);
+function definitionOf(name: MapName): { key: Codec<unknown>; value: Codec<unknown> } {
+  return mapDefinitions[name] as { key: Codec<unknown>; value: Codec<unknown> };
 }
 
-export function ipv4(text: string): number {
-  const value = parseIpv4(text);
-  if (value === undefined) throw new Error(`no IPv4 address: ${text}`);
-  return value;
+function asRun<V>(result: TestRunResult, verdict: V, before: Buffer): Run<V> {
+  return {
+    verdict,
+    get packet() {
+      return parseFrame(result.data);
+    },
+    bytes: result.data,
+    before,
+    durationNs: result.durationNs,
+  };
+}
+
+function sum(counters: readonly { packets: bigint; bytes: bigint }[]): Traffic {
+  return counters.reduce(
+    (total, { packets, bytes }) => ({
+      packets: total.packets + Number(packets),
+      bytes: total.bytes + Number(bytes),
+    }),
+    { packets: 0, bytes: 0 },
+  );
+}
+
+function macOf(text: string): Uint8Array {
+  const bytes = parseMac(text);
+  if (bytes === undefined) throw new Error(`no MAC address: ${text}`);
+  return bytes;
 }

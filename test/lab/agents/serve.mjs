@@ -5,6 +5,7 @@
 // HTTP: / answers {"address","port"}; /page a small page; /bytes/N N zero bytes; /stream?rate=BYTES so many each second until
 // SIGUSR1, which ends all of them in good order.
 // TCP: a line "ADDRESS PORT", then everything is echoed. UDP: each datagram is answered by "ADDRESS PORT LENGTH".
+// Everything in IPv4 and IPv6, on sockets of their own.
 
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -22,16 +23,21 @@ if (values.tcp) await listenTcp(Number(values.tcp));
 if (values.udp) await listenUdp(Number(values.udp));
 console.log("ready");
 
+/** One server for each family. ipv6Only: or it would take IPv4's clients as well and call them ::ffff:ADDRESS. */
+async function listenBoth(port, makeServer) {
+  for (const host of ["0.0.0.0", "::"])
+    await once(makeServer().listen({ port, host, ipv6Only: true }), "listening");
+}
+
 async function listenHttp(port) {
-  const server = createHttp(async (request, response) => {
+  const answer = async (request, response) => {
     const { remoteAddress: address, remotePort } = request.socket;
     const url = new URL(request.url, "http://server");
     if (url.pathname.startsWith("/bytes/")) response.end(Buffer.alloc(Number(url.pathname.slice(7))));
     else if (url.pathname === "/stream") await stream(response, Number(url.searchParams.get("rate")));
     else response.end(url.pathname === "/page" ? page : JSON.stringify({ address, port: remotePort }));
-  });
-  server.keepAliveTimeout = 60_000;
-  await once(server.listen(port, "0.0.0.0"), "listening");
+  };
+  await listenBoth(port, () => Object.assign(createHttp(answer), { keepAliveTimeout: 60_000 }));
 }
 
 async function stream(response, rate) {
@@ -50,20 +56,22 @@ async function stream(response, rate) {
 }
 
 async function listenTcp(port) {
-  const server = createTcp((socket) => {
+  const echo = (socket) => {
     socket.on("error", () => {});
     socket.write(`${socket.remoteAddress} ${socket.remotePort}\n`);
     socket.pipe(socket);
-  });
-  await once(server.listen(port, "0.0.0.0"), "listening");
+  };
+  await listenBoth(port, () => createTcp(echo));
 }
 
 async function listenUdp(port) {
-  const socket = createSocket("udp4");
-  socket.on("error", () => {}); // An ICMP error for an earlier answer.
-  socket.on("message", (data, from) =>
-    socket.send(`${from.address} ${from.port} ${data.length}`, from.port, from.address),
-  );
-  socket.bind(port, "0.0.0.0");
-  await once(socket, "listening");
+  for (const type of ["udp4", "udp6"]) {
+    const socket = createSocket({ type, ipv6Only: type === "udp6" });
+    socket.on("error", () => {}); // An ICMP error for an earlier answer.
+    socket.on("message", (data, from) =>
+      socket.send(`${from.address} ${from.port} ${data.length}`, from.port, from.address),
+    );
+    socket.bind(port);
+    await once(socket, "listening");
+  }
 }

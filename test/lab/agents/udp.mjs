@@ -6,7 +6,7 @@ import { createSocket } from "node:dgram";
 import { once } from "node:events";
 
 const [host, port, count, interval, size, localPort] = process.argv.slice(2);
-const socket = createSocket("udp4");
+const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
 const answers = new Set();
 const errors = new Set();
 let received = 0;

@@ -44,7 +44,16 @@ interface Inspected {
   State: { Pid: number; Running: boolean };
   NetworkSettings: {
     SandboxKey: string;
-    Networks: Record<string, { IPAddress: string; Gateway: string; MacAddress: string }>;
+    Networks: Record<
+      string,
+      {
+        IPAddress: string;
+        Gateway: string;
+        GlobalIPv6Address: string;
+        IPv6Gateway: string;
+        MacAddress: string;
+      }
+    >;
   };
 }
 
@@ -83,6 +92,16 @@ export class Container {
   /** The gateway of a network, or of its only one. */
   gateway(network?: string): string {
     return this.#endpoint(network).Gateway;
+  }
+
+  /** Its IPv6 address on a network, or on its only one. */
+  address6(network?: string): string {
+    return this.#endpoint(network).GlobalIPv6Address;
+  }
+
+  /** The IPv6 gateway of a network, or of its only one. */
+  gateway6(network?: string): string {
+    return this.#endpoint(network).IPv6Gateway;
   }
 
   #endpoint(network?: string) {

@@ -30,9 +30,24 @@ export interface EngineOptions {
   readonly userlandProxy?: boolean;
   /** Containers outlive the engine. */
   readonly liveRestore?: boolean;
+  /** IPv6 too: on the default bridge (engineSubnet6), and for networks that are created with it. */
+  readonly ipv6?: boolean;
   /** More keys for daemon.json. */
   readonly daemonJson?: Readonly<Record<string, unknown>>;
 }
+
+/** What the default bridge takes containers' IPv6 addresses from. */
+export const engineSubnet6 = "fd00:d0c::/64";
+
+/**
+ * daemon.json's keys for IPv6. 20.10 writes no ip6tables rules unless told, and then calls them an experiment; 29 writes
+ * them unasked.
+ */
+const ipv6Keys = (kind: EngineKind) => ({
+  ipv6: true,
+  "fixed-cidr-v6": engineSubnet6,
+  ...(kind === "20.10" && { experimental: true, ip6tables: true }),
+});
 
 const programs: Record<EngineKind, { dockerd: string; path?: string; remedy: string }> = {
   "20.10": { dockerd: "/usr/sbin/dockerd", remedy: "`npm run setup` installs Debian's docker.io" },
@@ -135,6 +150,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
       "live-restore": this.options.liveRestore ?? false,
       "log-driver": "json-file",
       "shutdown-timeout": 5,
+      ...(this.options.ipv6 && ipv6Keys(this.kind)),
       ...this.options.daemonJson,
     };
     await writeFile(config, JSON.stringify(json, undefined, 2));

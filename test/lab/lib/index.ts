@@ -3,7 +3,14 @@
 export { Capture } from "./capture.js";
 export type { Container, RunContainer } from "./container.js";
 export { Disposers } from "./disposers.js";
-export { Engine, type EngineKind, type EngineOptions, engineKinds, enginesToTest } from "./engine.js";
+export {
+  Engine,
+  type EngineKind,
+  type EngineOptions,
+  engineKinds,
+  engineSubnet6,
+  enginesToTest,
+} from "./engine.js";
 export { Fairway, fairwayCleanup, fairwayCommand, fairwayPlaces, runArguments } from "./fairway.js";
 export type { ImageName } from "./images.js";
 export { createDirectLab, createLab, type DirectLab, type Lab } from "./lab.js";
@@ -11,4 +18,4 @@ export { difference, fastShare, Metrics, type PathCounts, pathCounts } from "./m
 export { createNamespace, Namespace } from "./namespace.js";
 export { agent, cacheDir, root } from "./paths.js";
 export { Background, CommandError, type Result, run, sleep, until } from "./process.js";
-export { addresses, type Hosts } from "./topology.js";
+export { addresses, addresses6, type Hosts } from "./topology.js";

@@ -21,6 +21,17 @@ export const addresses = {
   internetGateway: "198.18.3.1",
 } as const;
 
+/** The same in IPv6 (2001:db8::/32 is set aside for documentation). */
+export const addresses6 = {
+  client: "2001:db8:1::2",
+  clientGateway: "2001:db8:1::1",
+  host: "2001:db8:2::2",
+  hostGateway: "2001:db8:2::1",
+  neighbour: "2001:db8:2::3",
+  internet: "2001:db8:3::2",
+  internetGateway: "2001:db8:3::1",
+} as const satisfies Record<keyof typeof addresses, string>;
+
 /** The namespaces of the full topology. */
 export interface Hosts {
   /** An outside client, two hops away. */
@@ -37,10 +48,28 @@ export interface Hosts {
 
 const ip = (namespace: Namespace, ...args: string[]) => run(["ip", "-n", namespace.name, ...args]);
 
-async function address(namespace: Namespace, device: string, cidr: string, gateway?: string): Promise<void> {
-  await ip(namespace, "address", "add", cidr, "dev", device);
+type Place = keyof typeof addresses;
+
+/** Gives a device its addresses of both families, and the namespace its default routes. */
+async function address(namespace: Namespace, device: string, own: Place, gateway?: Place): Promise<void> {
+  await ip(namespace, "address", "add", `${addresses[own]}/24`, "dev", device);
+  // Usable at once: nobody else has it.
+  await ip(namespace, "address", "add", `${addresses6[own]}/64`, "dev", device, "nodad");
   await ip(namespace, "link", "set", device, "up");
-  if (gateway) await ip(namespace, "route", "add", "default", "via", gateway);
+  if (!gateway) return;
+  await ip(namespace, "route", "add", "default", "via", addresses[gateway]);
+  await ip(namespace, "route", "add", "default", "via", addresses6[gateway]);
+}
+
+/**
+ * Forwards both families. ICMP errors are part of what is tested: no limit on how many are sent. (The host has IPv6's
+ * forwarding on before its engine starts, as it has IPv4's: an engine that has to turn it on also closes FORWARD.)
+ */
+async function forward(namespace: Namespace): Promise<void> {
+  await namespace.sysctl("net.ipv4.ip_forward", 1);
+  await namespace.sysctl("net.ipv6.conf.all.forwarding", 1);
+  await namespace.sysctl("net.ipv4.icmp_ratelimit", 0);
+  await namespace.sysctl("net.ipv6.icmp.ratelimit", 0);
 }
 
 /** Makes the namespaces `<id>-client` and so on, with links, addresses and routes. */
@@ -60,19 +89,16 @@ export async function createHosts(id: string, disposers: Disposers): Promise<Hos
   await ip(router, "link", "set", "host", "master", "lan");
   await ip(router, "link", "set", "neighbour", "master", "lan");
 
-  await address(router, "client", `${addresses.clientGateway}/24`);
-  await address(router, "lan", `${addresses.hostGateway}/24`);
-  await address(router, "internet", `${addresses.internetGateway}/24`);
-  await address(client, "eth0", `${addresses.client}/24`, addresses.clientGateway);
-  await address(host, "eth0", `${addresses.host}/24`, addresses.hostGateway);
-  await address(neighbour, "eth0", `${addresses.neighbour}/24`, addresses.hostGateway);
-  await address(internet, "eth0", `${addresses.internet}/24`, addresses.internetGateway);
+  await address(router, "client", "clientGateway");
+  await address(router, "lan", "hostGateway");
+  await address(router, "internet", "internetGateway");
+  await address(client, "eth0", "client", "clientGateway");
+  await address(host, "eth0", "host", "hostGateway");
+  await address(neighbour, "eth0", "neighbour", "hostGateway");
+  await address(internet, "eth0", "internet", "internetGateway");
 
   // A neighbour that forwards for others would be a second router; only these two are.
-  await router.sysctl("net.ipv4.ip_forward", 1);
-  await host.sysctl("net.ipv4.ip_forward", 1);
-  // ICMP errors are part of what is tested: no limit on how many the router and the host send.
-  for (const namespace of [router, host]) await namespace.sysctl("net.ipv4.icmp_ratelimit", 0);
+  for (const namespace of [router, host]) await forward(namespace);
   return { client, host, router, internet, neighbour };
 }
 
@@ -84,8 +110,8 @@ export async function createDirectHosts(
   const client = await createNamespace(`${id}-client`, disposers);
   const host = await createNamespace(`${id}-host`, disposers);
   await joinByVeth(client, "eth0", host, "eth0");
-  await address(client, "eth0", `${addresses.hostGateway}/24`);
-  await address(host, "eth0", `${addresses.host}/24`, addresses.hostGateway);
-  await host.sysctl("net.ipv4.ip_forward", 1);
+  await address(client, "eth0", "hostGateway");
+  await address(host, "eth0", "host", "hostGateway");
+  await forward(host);
   return { client, host };
 }

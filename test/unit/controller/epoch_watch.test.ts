@@ -1,5 +1,10 @@
 import { describe, expect, it } from "vitest";
-import { type DeviceKnowledge, voidsFlows } from "../../../src/controller/epoch_watch.js";
+import {
+  addressesByDevice,
+  type DeviceKnowledge,
+  differing,
+  voidsFlows,
+} from "../../../src/controller/epoch_watch.js";
 import type { NetEvent, NetLink } from "../../../src/native/index.js";
 
 const base = { type: 1, flags: 0x11043, mtu: 1500 };
@@ -20,6 +25,7 @@ const known: DeviceKnowledge = {
   before: table,
   uplinks: new Set([2, 9]),
   engineBridges: new Set(["docker0", "mybridge"]),
+  readdressed: new Set([2, 3, 4, 5, 6, 7, 8, 9, 77]),
 };
 
 const event = (kind: NetEvent["kind"], ifindex?: number, link?: NetLink): NetEvent => ({
@@ -48,6 +54,29 @@ describe("voidsFlows", () => {
   ])("for routes and addresses at device %i, %s: %s", (ifindex, _what, expected) => {
     expect(voidsFlows(event("route", ifindex), known)).toBe(expected);
     expect(voidsFlows(event("address", ifindex), known)).toBe(expected);
+  });
+
+  it("for addresses only where they are others: routers tell their lifetimes again and again", () => {
+    const address = (ifindex: number, address: string, flags = 0) =>
+      ({ ifindex, family: 6, address, prefixLength: 64, scope: 0, flags }) as const;
+    const before = addressesByDevice([
+      address(2, "2001:db8::1"),
+      address(2, "2001:db8::2"),
+      address(6, "2001:db8::6"),
+    ]);
+    const now = addressesByDevice([
+      address(2, "2001:db8::1"),
+      address(2, "2001:db8::2"),
+      address(9, "2001:db8::9"),
+    ]);
+    expect(differing(before, now)).toEqual(new Set([6, 9]));
+    const judged = { ...known, readdressed: differing(before, now) };
+    expect(voidsFlows(event("address", 2), judged)).toBe(false);
+    expect(voidsFlows(event("address", 6), judged)).toBe(true);
+    expect(voidsFlows(event("address", 9), judged)).toBe(true);
+    // No longer tentative, or deprecated: the kernel chooses another from now on.
+    const settled = addressesByDevice([address(2, "2001:db8::1", 0x40), address(2, "2001:db8::2")]);
+    expect(differing(before, settled)).toContain(2);
   });
 
   it("for a route that went with its device", () => {

@@ -27,20 +27,52 @@ const before = (ms: number, condition: () => boolean) =>
 
 test("tells of a rule sooner than at its longest delay, and sees it", async () => {
   const firewall = watch();
-  expect(await look(firewall)).toMatchObject({ routingObstacle: undefined, bridgingObstacle: undefined });
+  expect(await look(firewall)).toMatchObject({
+    routingObstacle: { 4: undefined, 6: undefined },
+    bridgingObstacle: undefined,
+  });
   // Reading once a second at most.
   await pause(1000);
   const rule = ["FORWARD", "-s", "198.18.0.7", "-j", "DROP"];
   run("iptables-nft", "-A", ...rule);
   expect(await before(900, () => calls.length > 0)).toBe(true);
   const seen = await look(firewall);
-  expect(seen.routingObstacle).toBe("filter: -A FORWARD -s 198.18.0.7/32 -j DROP");
+  expect(seen.routingObstacle[4]).toBe("filter: -A FORWARD -s 198.18.0.7/32 -j DROP");
   expect(await look(firewall)).toBe(seen);
   run("iptables-nft", "-D", ...rule);
   await eventually(() => calls.length > 1);
   const after = await look(firewall);
-  expect(after.routingObstacle).toBeUndefined();
+  expect(after.routingObstacle[4]).toBeUndefined();
   expect(after.foreignRules).not.toBe(seen.foreignRules);
+});
+
+test("judges IPv4 and IPv6 apart, by each one's own rules", async () => {
+  const firewall = watch();
+  run("ip6tables-nft", "-A", "FORWARD", "-s", "2001:db8::7", "-j", "DROP");
+  run("ip6tables-nft", "-t", "nat", "-N", "DOCKER");
+  const jump = ["PREROUTING", "-m", "addrtype", "--dst-type", "LOCAL", "-j", "DOCKER"];
+  run("ip6tables-nft", "-t", "nat", "-A", ...jump);
+  expect(await look(firewall)).toMatchObject({
+    routingObstacle: { 4: undefined, 6: "filter: -A FORWARD -s 2001:db8::7/128 -j DROP" },
+    engineNat: { 4: false, 6: true },
+  });
+  run(
+    "nft",
+    "add table inet mine; add chain inet mine c { type filter hook forward priority 0; policy drop; }",
+  );
+  firewall.forget();
+  const mine = "nftables: table inet mine, chain c";
+  expect((await look(firewall)).routingObstacle).toEqual({ 4: mine, 6: mine });
+});
+
+test("looks at the kernel's old tables of IPv6 as well", async () => {
+  const firewall = closing(new FirewallWatch(() => calls.push(performance.now()), 300));
+  run("ip6tables-legacy", "-A", "FORWARD", "-s", "2001:db8::7", "-j", "DROP");
+  await eventually(() => calls.length > 0);
+  expect((await look(firewall)).routingObstacle).toEqual({
+    4: undefined,
+    6: "filter: -A FORWARD -s 2001:db8::7/128 -j DROP",
+  });
 });
 
 test("tells of many changes about once a second, during them and after the last", async () => {
@@ -68,9 +100,9 @@ test("reads anew when it is judged by other devices, and when it is told to forg
   const firewall = watch();
   run("iptables-nft", "-A", "FORWARD", "-i", "eth7", "-j", "DROP");
   const first = await look(firewall);
-  expect(first.routingObstacle).toBeUndefined();
+  expect(first.routingObstacle[4]).toBeUndefined();
   const other = await firewall.look(engine, new Set(["eth7"]));
-  expect(other.routingObstacle).toBe("filter: -A FORWARD -i eth7 -j DROP");
+  expect(other.routingObstacle[4]).toBe("filter: -A FORWARD -i eth7 -j DROP");
   expect(other.foreignRules).not.toBe(first.foreignRules);
   firewall.forget();
   expect(await firewall.look(engine, new Set(["eth7"]))).toEqual(other);
@@ -80,7 +112,7 @@ test("takes a table that it can't read for the user's", async () => {
   const firewall = watch();
   run("nft", "add table ip filter; add chain ip filter FORWARD { type filter hook forward priority 0; }");
   run("nft", "add rule ip filter FORWARD meta mark 7 ct count over 3 drop");
-  expect((await look(firewall)).routingObstacle).toMatch(/filter/);
+  expect((await look(firewall)).routingObstacle[4]).toMatch(/filter/);
 });
 
 test("looks at the kernel's old tables again and again, where they are in use", async () => {
@@ -90,5 +122,5 @@ test("looks at the kernel's old tables again and again, where they are in use", 
   expect(calls).toEqual([]);
   run("iptables-legacy", "-A", "FORWARD", "-s", "198.18.0.7", "-j", "DROP");
   await eventually(() => calls.length > 0);
-  expect((await look(firewall)).routingObstacle).toBe("filter: -A FORWARD -s 198.18.0.7/32 -j DROP");
+  expect((await look(firewall)).routingObstacle[4]).toBe("filter: -A FORWARD -s 198.18.0.7/32 -j DROP");
 });

@@ -4,11 +4,10 @@ import { Applier } from "../../../src/datapath/apply.js";
 import { deleteConnectionsOf, deleteStaleUdp } from "../../../src/datapath/conntrack.js";
 import type { Attachment, Attachments } from "../../../src/datapath/links.js";
 import { endpointCountersCodec } from "../../../src/generated/index.js";
-import { formatIpv4 } from "../../../src/ipv4.js";
-import { endpoint, fakeMaps, planOf, port } from "./scene.js";
+import { dual, endpoint, fakeMaps, planOf, port } from "./scene.js";
 
 vi.mock("../../../src/datapath/conntrack.js", () => ({
-  deleteConnectionsOf: vi.fn(() => 0),
+  deleteConnectionsOf: vi.fn(),
   deleteStaleUdp: vi.fn(() => 0),
 }));
 vi.mock("../../../src/datapath/links.js", () => ({}));
@@ -17,7 +16,11 @@ class FakeAttachments implements Attachments {
   readonly mode = "tcx";
   readonly attached = new Map<string, Attachment>();
   readonly missing = new Set<number>();
+  readonly others = new Map<string, string[]>();
   constructor(readonly journal: string[]) {}
+  after(a: Attachment): string[] {
+    return this.others.get(`${a.program}-${a.ifindex}`) ?? [];
+  }
   list(): Attachment[] {
     return [...this.attached.values()];
   }
@@ -65,12 +68,13 @@ describe("Applier", () => {
       "endpoint_egress-102",
       "endpoint_ingress-101",
       "endpoint_ingress-102",
+      "uplink_egress-2",
       "uplink_ingress-2",
     ]);
-    expect(maps.control.get(0)).toEqual({ epoch: 0, nextGeneration: 3 });
+    expect(maps.control.get(0)).toEqual({ epoch: 0, nextGeneration: 3, policy: 0 });
     expect(maps.endpoint_devices.get(102)).toEqual({ slot: 1, generation: 2 });
-    // 2 endpoints with device, address and fdb each, 1 port, 1 host address, 1 uplink, 5 attachments.
-    expect(result).toMatchObject({ added: 2 + 6 + 3 + 5, removed: 0 });
+    // 2 endpoints with device, address and fdb each, 1 port, 1 host address, 1 uplink, 6 attachments.
+    expect(result).toMatchObject({ added: 2 + 6 + 3 + 6, removed: 0, warnings: [] });
   });
 
   it("does nothing the second time", async () => {
@@ -88,23 +92,22 @@ describe("Applier", () => {
     journal.length = 0;
     vi.mocked(deleteConnectionsOf).mockImplementation((addresses) => {
       journal.push(`forget ${[...addresses].join()}`);
-      return 1;
     });
     // The address goes to another container at once.
-    const heir = endpoint(2, { address: one.address });
+    const heir = endpoint(2, { ip: one.ip });
     await applier.apply(planOf([heir], { ports: [port(heir, 8080)] }));
     const order = [
       "clear endpoints",
       "delete endpoint_devices",
       "delete fdb",
-      `forget ${formatIpv4(one.address)}`,
+      "forget 172.17.0.1",
       "detach endpoint_ingress-101",
       "set control",
       "set endpoint_counters",
       "set endpoints",
       "set endpoint_devices",
-      "set endpoint_addresses",
-      "set ports",
+      "set endpoint_addresses_ipv4",
+      "set ports_ipv4",
       "attach endpoint_ingress-102",
     ];
     expect(journal.filter((line) => order.includes(line))).toEqual(order);
@@ -127,19 +130,19 @@ describe("Applier", () => {
   });
 
   it("leaves out what a full map has no room for, counts it, says so once, and goes on", async () => {
-    const { applier, warnings, maps, fake } = scene({ ports: 2 });
+    const { applier, warnings, maps, fake } = scene({ ports_ipv4: 2 });
     const plan = planOf([one], { ports: [80, 81, 82, 83].map((n) => port(one, n)) });
     await applier.apply(plan);
     await applier.apply(plan);
-    expect(fake("ports").entriesByKey.size).toBe(2);
-    expect(applier.failedWrites("ports")).toBe(4);
+    expect(fake("ports_ipv4").entriesByKey.size).toBe(2);
+    expect(applier.failedWrites("ports_ipv4")).toBe(4);
     expect(applier.failedWrites("fdb")).toBe(0);
     expect(warnings).toEqual(["map is full: 2 entries stay on the slow path"]);
     // What comes after it in the same pass is written all the same.
     expect(maps.uplinks.get(2)).toBeDefined();
 
     await applier.apply(planOf([one], { ports: [port(one, 82)] }));
-    expect([...maps.ports.entries()].map((e) => e.key.port)).toEqual([82]);
+    expect([...maps.ports_ipv4.entries()].map((e) => e.key.port)).toEqual([82]);
   });
 
   it("goes on when a device is gone before the program is at it", async () => {
@@ -178,18 +181,64 @@ describe("Applier", () => {
     const plan = planOf([one], {
       ports: [
         port(one, 53, { proto: "udp" }),
-        port(one, 54, { proto: "udp", address: 0xc6120009 }),
+        port(one, 54, { proto: "udp", address: "198.18.0.9" }),
         port(one, 55),
+        port(one, 56, { proto: "udp", address: "::", containerAddress: "2001:db8:17::1" }),
       ],
+      hostAddresses: ["198.18.0.5", "2001:db8::5"],
     });
     await applier.apply(plan);
-    const containerAddress = formatIpv4(one.address);
+    const rest = { family: 4, containerAddress: "172.17.0.1" };
     expect(vi.mocked(deleteStaleUdp).mock.calls[0]?.[0]).toEqual([
-      { addresses: new Set(["198.18.0.5"]), port: 53, containerAddress },
-      { addresses: new Set(["198.18.0.9"]), port: 54, containerAddress },
+      { addresses: new Set(["198.18.0.5"]), port: 53, ...rest },
+      { addresses: new Set(["198.18.0.9"]), port: 54, ...rest },
+      {
+        family: 6,
+        addresses: new Set(["2001:db8::5"]),
+        port: 56,
+        containerAddress: "2001:db8:17::1",
+      },
     ]);
     await applier.apply(plan);
     expect(vi.mocked(deleteStaleUdp).mock.calls[1]?.[0]).toEqual([]);
+  });
+
+  it("puts the programs for packets without Ethernet header where there is none", async () => {
+    const { applier, attachments } = scene();
+    const [eth0] = planOf([]).uplinks;
+    const wg0 = { ...eth0, ifindex: 3, name: "wg0", mtu: 1420, l3: true, addresses: [], ipv6: undefined };
+    await applier.apply(planOf([], { uplinks: [wg0] }));
+    expect([...attachments.attached.keys()].sort()).toEqual(["uplink_egress_l3-3", "uplink_ingress_l3-3"]);
+    // Another device has its index by now, and a header.
+    await applier.apply(planOf([], { uplinks: [{ ...wg0, name: "eth9", l3: false }] }));
+    expect([...attachments.attached.keys()].sort()).toEqual(["uplink_egress-3", "uplink_ingress-3"]);
+  });
+
+  it("warns of programs that see packets after the one that learns from them", async () => {
+    const { applier, attachments } = scene();
+    attachments.others.set("uplink_egress-2", ["shaper (id 12)"]);
+    attachments.others.set("uplink_ingress-2", ["harmless (id 13)"]);
+    const { warnings } = await applier.apply(planOf([one]));
+    expect(warnings).toMatchObject([{ code: "uplink_program_after", transient: false }]);
+    expect(warnings[0]?.message).toMatch(/^uplink eth0: the program shaper \(id 12\) sees packets after/);
+  });
+
+  it("takes both addresses of an endpoint out of the maps, and forgets the connections of both", async () => {
+    const { applier, maps } = scene();
+    await applier.apply(planOf([dual(1), two]));
+    expect(maps.endpoint_addresses_ipv6.get("2001:db8:17::1")).toEqual({ slot: 0, generation: 1 });
+    applier.forgetDevices(new Set([101]));
+    expect(maps.endpoint_addresses_ipv4.get("172.17.0.1")).toBeUndefined();
+    expect(maps.endpoint_addresses_ipv6.get("2001:db8:17::1")).toBeUndefined();
+    const both = new Set(["172.17.0.1", "2001:db8:17::1"]);
+    expect(deleteConnectionsOf).toHaveBeenCalledWith(both, expect.anything());
+  });
+
+  it("leaves the policy of the control record alone", async () => {
+    const { applier, maps } = scene();
+    maps.control.set(0, { epoch: 5, nextGeneration: 9, policy: 3 });
+    await applier.apply(planOf([one]));
+    expect(maps.control.get(0)).toEqual({ epoch: 5, nextGeneration: 10, policy: 3 });
   });
 
   it("takes an endpoint out at once when its device goes", async () => {
@@ -199,13 +248,12 @@ describe("Applier", () => {
     expect(maps.endpoints.get(0)?.generation).toBe(0);
     expect(maps.endpoint_devices.get(101)).toBeUndefined();
     expect(maps.endpoint_devices.get(102)).toBeDefined();
-    expect(deleteConnectionsOf).toHaveBeenCalledWith(new Set([formatIpv4(one.address)]), expect.anything());
+    expect(deleteConnectionsOf).toHaveBeenCalledWith(new Set(["172.17.0.1"]), expect.anything());
     expect(applier.forgetDevices(new Set([101]))).toEqual([]);
-    expect([...applier.generations()]).toEqual([[1, 2]]);
 
     // The next pass tidies up what still names it, and gives its slot a new generation.
     await applier.apply(planOf([two]));
-    expect(maps.endpoint_addresses.get({ address: one.address })).toBeUndefined();
+    expect(maps.endpoint_addresses_ipv4.get("172.17.0.1")).toBeUndefined();
     await applier.apply(planOf([one, two]));
     expect(maps.endpoints.get(0)?.generation).toBe(3);
   });

@@ -2,9 +2,9 @@ import { describe, expect, it } from "vitest";
 import { type ActualState, emptyActual, FILLED_MAPS } from "../../../src/datapath/actual.js";
 import { type Changes, diff } from "../../../src/datapath/diff.js";
 import { endpointIdHash, SLOTS } from "../../../src/datapath/slots.js";
-import { parseIpv4 } from "../../../src/ipv4.js";
+import { EndpointFlags, EndpointIpFlags, type Uplink } from "../../../src/generated/index.js";
 import type { Plan } from "../../../src/plan/types.js";
-import { decoded, endpoint, planOf, port } from "./scene.js";
+import { decoded, dual, endpoint, ip, planOf, port } from "./scene.js";
 
 /** What the kernel holds once the changes have been applied. */
 function applied(actual: ActualState, changes: Changes): ActualState {
@@ -41,15 +41,18 @@ const [one, two, three] = [endpoint(1), endpoint(2), endpoint(3)] as const;
 describe("a first plan", () => {
   it("fills every map", () => {
     const state = stateAfter(
-      planOf([one, two], { ports: [port(one, 8080), port(two, 53, { proto: "udp", address: 1 })] }),
+      planOf([one, two], {
+        ports: [port(one, 8080), port(two, 53, { proto: "udp", address: "198.18.0.1" })],
+      }),
     );
     expect([...state.endpoints.keys()]).toEqual([0, 1]);
     expect(state.endpoints.get(0)).toMatchObject({
       generation: 1,
       ifindex: 101,
       bridgeIfindex: 3,
-      address: parseIpv4("172.17.0.1"),
-      flags: 3,
+      ipv4: { address: "172.17.0.1", snatAddress: "0.0.0.0", flags: EndpointIpFlags.MASQUERADE },
+      ipv6: { address: "::", snatAddress: "::", flags: 0 },
+      flags: EndpointFlags.BRIDGING,
       mtu: 1500,
       idHash: endpointIdHash(one.endpointId),
     });
@@ -59,10 +62,11 @@ describe("a first plan", () => {
         [101, { slot: 0, generation: 1 }],
         [102, { slot: 1, generation: 2 }],
       ],
-      endpoint_addresses: [
-        [{ address: one.address }, { slot: 0, generation: 1 }],
-        [{ address: two.address }, { slot: 1, generation: 2 }],
+      endpoint_addresses_ipv4: [
+        ["172.17.0.1", { slot: 0, generation: 1 }],
+        ["172.17.0.2", { slot: 1, generation: 2 }],
       ],
+      endpoint_addresses_ipv6: [],
       fdb: [
         [
           { bridgeIfindex: 3, mac: one.mac },
@@ -73,18 +77,20 @@ describe("a first plan", () => {
           { slot: 1, generation: 2 },
         ],
       ],
-      ports: [
+      ports_ipv4: [
         [
-          { address: 0, port: 8080, proto: 6 },
-          { slot: 0, generation: 1, address: one.address, port: 80 },
+          { address: "0.0.0.0", port: 8080, proto: 6 },
+          { slot: 0, generation: 1, address: "172.17.0.1", port: 80 },
         ],
         [
-          { address: 1, port: 53, proto: 17 },
-          { slot: 1, generation: 2, address: two.address, port: 80 },
+          { address: "198.18.0.1", port: 53, proto: 17 },
+          { slot: 1, generation: 2, address: "172.17.0.2", port: 80 },
         ],
       ],
-      host_addresses: [[parseIpv4("198.18.0.5"), 1]],
-      uplinks: [[2, expect.objectContaining({ mtu: 1500, addressCount: 1 })]],
+      ports_ipv6: [],
+      host_addresses_ipv4: [["198.18.0.5", 1]],
+      host_addresses_ipv6: [],
+      uplinks: [[2, expect.objectContaining({ ipv4Count: 1, ipv6: "::" })]],
     });
   });
 
@@ -93,27 +99,35 @@ describe("a first plan", () => {
   });
 
   it("keeps endpoints that don't bridge out of the forwarding table", () => {
-    const state = stateAfter(planOf([endpoint(1, { bridging: false, masquerade: false })]));
+    const state = stateAfter(planOf([endpoint(1, { bridging: false })]));
     expect(state.filled.fdb.size).toBe(0);
     expect(state.endpoints.get(0)?.flags).toBe(0);
   });
 
   it("marks endpoints whose new connections are the kernel's, and those that are so no longer, in place", () => {
-    const state = stateAfter(planOf([endpoint(1, { filtered: true })]));
-    expect(state.endpoints.get(0)?.flags).toBe(7);
+    const state = stateAfter(planOf([endpoint(1, { ip: ip("172.17.0.1", { filtered: true }) })]));
+    const { MASQUERADE, FILTERED } = EndpointIpFlags;
+    expect(state.endpoints.get(0)?.ipv4.flags).toBe(MASQUERADE | FILTERED);
     expect(diff(state, planOf([endpoint(1)])).write).toMatchObject([
-      { slot: 0, fresh: false, endpoint: { flags: 3 } },
+      { slot: 0, fresh: false, endpoint: { ipv4: { flags: MASQUERADE } } },
     ]);
   });
 
   it("writes as many of an uplink's addresses as there is room for", () => {
-    const addresses = Array.from({ length: 20 }, (_, i) => ({ address: i + 1, netmask: 0xffffffff }));
-    const state = stateAfter(planOf([], { uplinks: [{ ifindex: 7, name: "eth7", mtu: 9000, addresses }] }));
-    const [[, uplink]] = decoded(state.filled).uplinks as [
-      [number, { addressCount: number; addresses: unknown[] }],
-    ];
-    expect(uplink.addressCount).toBe(8);
-    expect(uplink.addresses).toEqual(addresses.slice(0, 8));
+    const addresses = Array.from({ length: 20 }, (_, i) => ({
+      address: `198.18.1.${i}`,
+      netmask: "255.255.255.255",
+    }));
+    const eth7 = { ifindex: 7, name: "eth7", mtu: 9000, l3: false, addresses, ipv6: "2001:db8::7" };
+    const state = stateAfter(planOf([], { uplinks: [eth7] }));
+    const [[, uplink]] = decoded(state.filled).uplinks as [[number, Uplink]];
+    expect(uplink).toEqual({
+      xdp: 0,
+      mtu: 9000,
+      ipv4Count: 8,
+      ipv4: addresses.slice(0, 8),
+      ipv6: "2001:db8::7",
+    });
   });
 });
 
@@ -132,10 +146,13 @@ describe("the same plan again", () => {
 describe("identity", () => {
   it("is kept over what may change of an endpoint", () => {
     const state = stateAfter(planOf([one, two]));
-    const changes = diff(state, planOf([one, endpoint(2, { mtu: 1400, masquerade: false })]));
+    const changes = diff(
+      state,
+      planOf([one, endpoint(2, { mtu: 1400, ip: ip("172.17.0.2", { masquerade: false }) })]),
+    );
     expect(changes.gone).toEqual([]);
     expect(changes.write).toMatchObject([
-      { slot: 1, fresh: false, endpoint: { generation: 2, mtu: 1400, flags: 2 } },
+      { slot: 1, fresh: false, endpoint: { generation: 2, mtu: 1400, ipv4: { flags: 0 } } },
     ]);
     expect(changes.nextGeneration).toBeUndefined();
   });
@@ -143,7 +160,9 @@ describe("identity", () => {
   it.each([
     ["another endpoint id", { endpointId: "f".repeat(64) }],
     ["another device", { ifindex: 999 }],
-    ["another address", { address: 0x0a000001 }],
+    ["another address", { ip: ip("10.0.0.1") }],
+    ["an address of the other family", { ip: dual(2).ip }],
+    ["the other family's address in place of its own", { ip: ip("2001:db8:17::2") }],
   ])("ends with %s", (_what, change) => {
     const state = stateAfter(planOf([one, two]));
     const changes = diff(state, planOf([one, endpoint(2, change)]));
@@ -161,7 +180,7 @@ describe("identity", () => {
       state = applied(state, diff(state, planOf([heir], { ports: [port(heir, 80)] })));
       generations.push([...state.endpoints.values()][0]?.generation ?? 0);
       expect(state.endpoints.size).toBe(1);
-      expect(decoded(state.filled).ports).toEqual([
+      expect(decoded(state.filled).ports_ipv4).toEqual([
         [expect.anything(), expect.objectContaining({ generation: i + 1 })],
       ]);
     }
@@ -186,7 +205,7 @@ describe("removal", () => {
     const changes = diff(state, planOf([two], { ports: [port(two, 8081)] }));
     expect(changes.gone.map((g) => g.slot)).toEqual([0]);
     expect(changes.write).toEqual([]);
-    for (const name of ["endpoint_devices", "endpoint_addresses", "fdb", "ports"] as const) {
+    for (const name of ["endpoint_devices", "endpoint_addresses_ipv4", "fdb", "ports_ipv4"] as const) {
       expect([name, changes.maps[name].remove.length, changes.maps[name].write.length]).toEqual([name, 1, 0]);
     }
     expect(isEmpty(diff(applied(state, changes), planOf([two], { ports: [port(two, 8081)] })))).toBe(true);
@@ -224,7 +243,7 @@ describe("slots", () => {
       endpoint(1, {
         endpointId: i.toString(16).padStart(16, "0").padEnd(64, "0"),
         ifindex: 1000 + i,
-        address: 0x0a000000 + i,
+        ip: ip(`10.1.${i >> 8}.${i & 255}`),
       }),
     );
     const changes = diff(emptyActual(), planOf(many, { ports: [port(many[SLOTS + 1] ?? one, 80)] }));
@@ -232,7 +251,7 @@ describe("slots", () => {
     expect(new Set(changes.write.map((w) => w.slot)).size).toBe(SLOTS);
     expect(changes.placement.homeless.length).toBe(3);
     // A port whose endpoint found no place is the kernel's.
-    expect(changes.maps.ports.write).toEqual([]);
+    expect(changes.maps.ports_ipv4.write).toEqual([]);
   });
 });
 
@@ -249,10 +268,10 @@ describe("endpoints that could not be looked at", () => {
 
   it("go when another has their address or their device", () => {
     const state = stateAfter(planOf([one], { ports: [port(one, 8080)] }));
-    for (const change of [{ address: one.address }, { ifindex: one.ifindex }]) {
+    for (const change of [{ ip: one.ip }, { ifindex: one.ifindex }]) {
       const changes = diff(state, planOf([endpoint(2, change)], unsure));
       expect(changes.gone.map((g) => g.slot)).toEqual([0]);
-      expect(changes.maps.ports.remove.length).toBe(1);
+      expect(changes.maps.ports_ipv4.remove.length).toBe(1);
     }
   });
 

@@ -6,10 +6,10 @@ import { MapReader } from "../../../src/datapath/map_reader.js";
 import type { PlacedEndpoint } from "../../../src/datapath/slots.js";
 import { type EndpointCounters, endpointCountersCodec, Reason } from "../../../src/generated/index.js";
 import type { Plan } from "../../../src/plan/types.js";
-import { endpoint, fakeMaps, planOf, port } from "./scene.js";
+import { dual, endpoint, fakeMaps, ip, planOf, port } from "./scene.js";
 
 vi.mock("../../../src/datapath/conntrack.js", () => ({
-  deleteConnectionsOf: () => 0,
+  deleteConnectionsOf: () => undefined,
   deleteStaleUdp: () => 0,
 }));
 vi.mock("../../../src/datapath/links.js", () => ({}));
@@ -19,6 +19,7 @@ const attachments = {
   list: () => [],
   attach: () => true,
   detach() {},
+  after: () => [],
   close() {},
 } as Attachments;
 const SLOT_NONE = 0xffffffff;
@@ -31,7 +32,8 @@ async function scene(plan: Plan) {
     placed: () => placed,
     plan: () => plan,
     failedWrites: (map) => applier.failedWrites(map),
-    sweep: { entries: 42, countedAt: 7 },
+    policyEntries: () => undefined,
+    sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5 },
   });
   ({ placed } = await applier.apply(plan));
   return { ...kernel, reader };
@@ -48,7 +50,12 @@ function counters(base: number): EndpointCounters {
   };
 }
 
-const [one, two] = [endpoint(1), endpoint(2, { masquerade: false })] as const;
+const [one, two] = [
+  endpoint(1),
+  dual(2, {
+    ip: { 4: ip("172.17.0.2", { masquerade: false })[4], 6: ip("2001:db8::2", { masquerade: false })[6] },
+  }),
+] as const;
 
 describe("MapReader", () => {
   it("gives endpoints their names, and the sum of all CPUs' counters", async () => {
@@ -68,7 +75,7 @@ describe("MapReader", () => {
         generation: 2,
         container: "container2",
         network: "bridge",
-        address: "172.17.0.2",
+        addresses: ["172.17.0.2", "2001:db8::2"],
         device: "veth2",
         masquerade: false,
         bridging: true,
@@ -83,7 +90,7 @@ describe("MapReader", () => {
       endpoint(1, {
         endpointId: i.toString(16).padStart(16, "0").padEnd(64, "0"),
         ifindex: 10 + i,
-        address: 0x0a000000 + i,
+        ip: ip(`10.1.${i >> 8}.${i & 255}`),
       }),
     );
     const { reader, fake } = await scene(planOf(many));
@@ -122,16 +129,28 @@ describe("MapReader", () => {
   it("says how full the maps are", async () => {
     const { reader } = await scene(planOf([one, two], { ports: [port(one, 80), port(two, 81)] }));
     const byName = new Map(reader.maps().map((m) => [m.map, m]));
-    expect(byName.get("ports")).toEqual({ map: "ports", entries: 2, maxEntries: 65536, failedWrites: 0 });
+    expect(byName.get("ports_ipv4")).toEqual({
+      map: "ports_ipv4",
+      entries: 2,
+      maxEntries: 65536,
+      failedWrites: 0,
+    });
     expect(byName.get("endpoints")).toMatchObject({ entries: 2, maxEntries: 16384 });
-    expect(byName.get("flows")).toMatchObject({ entries: 42 });
+    expect(byName.get("flows_ipv4")).toMatchObject({ entries: 42 });
+    expect(byName.get("flows_ipv6")).toMatchObject({ entries: 3 });
     expect(byName.get("uplinks")).toMatchObject({ entries: 1 });
-    expect(reader.flows()).toMatchObject({ entries: 42, countedAt: 7 });
+    expect(reader.flows()).toEqual({
+      entries: 45,
+      maxEntries: 2 * 131072,
+      inserted: 100,
+      evicted: 5,
+      countedAt: 7,
+    });
   });
 
   it("names the published ports", async () => {
     const { reader } = await scene(
-      planOf([one], { ports: [port(one, 8080), port(one, 53, { proto: "udp", address: 0xc6120001 })] }),
+      planOf([one], { ports: [port(one, 8080), port(one, 53, { proto: "udp", address: "198.18.0.1" })] }),
     );
     expect(reader.ports()).toEqual([
       {

@@ -1,9 +1,9 @@
 import type { ActualState, FilledMap, RawEntry } from "../../../src/datapath/actual.js";
 import { FILLED_MAPS } from "../../../src/datapath/actual.js";
 import { type KernelMap, type Maps, typedMaps } from "../../../src/datapath/maps.js";
-import { endpointCountersCodec, type MapName, mapDefinitions } from "../../../src/generated/index.js";
-import { parseIpv4, parseMac } from "../../../src/ipv4.js";
-import type { Plan, PlannedEndpoint, PlannedPort } from "../../../src/plan/types.js";
+import { type MapName, mapDefinitions } from "../../../src/generated/index.js";
+import { type Address, familyOf, parseMac } from "../../../src/ip.js";
+import type { Plan, PlannedEndpoint, PlannedIp, PlannedPort } from "../../../src/plan/types.js";
 
 /** An endpoint of a plan, told from others by its number. */
 export function endpoint(n: number, change: Partial<PlannedEndpoint> = {}): PlannedEndpoint {
@@ -17,26 +17,40 @@ export function endpoint(n: number, change: Partial<PlannedEndpoint> = {}): Plan
     device: `veth${n}`,
     bridgeIfindex: 3,
     bridge: "docker0",
-    address: (parseIpv4("172.17.0.0") ?? 0) + n,
-    snatAddress: 0,
-    masquerade: true,
+    ip: ip(`172.17.0.${n}`),
     bridging: true,
-    filtered: false,
     mtu: 1500,
     mac: parseMac(`02:42:ac:11:00:${n.toString(16).padStart(2, "0")}`) ?? new Uint8Array(6),
     bridgeMac: parseMac("02:42:00:00:00:01") ?? new Uint8Array(6),
+    ...change,
+  };
+}
+
+/** An endpoint's part of the address's family; none of the other. */
+export function ip(address: Address, change: Partial<PlannedIp> = {}): PlannedEndpoint["ip"] {
+  const part = {
+    address,
+    snatAddress: undefined,
+    masquerade: true,
+    filtered: false,
     gateway: true,
     ...change,
   };
+  return familyOf(address) === 4 ? { 4: part, 6: undefined } : { 4: undefined, 6: part };
+}
+
+/** An endpoint of both families: container n is 172.17.0.n and 2001:db8:17::n. */
+export function dual(n: number, change: Partial<PlannedEndpoint> = {}): PlannedEndpoint {
+  return endpoint(n, { ip: { ...ip(`172.17.0.${n}`), 6: ip(`2001:db8:17::${n}`)[6] }, ...change });
 }
 
 export function port(e: PlannedEndpoint, number: number, change: Partial<PlannedPort> = {}): PlannedPort {
   return {
     proto: "tcp",
-    address: 0,
+    address: "0.0.0.0",
     port: number,
     endpointId: e.endpointId,
-    containerAddress: e.address,
+    containerAddress: e.ip[4]?.address ?? "",
     containerPort: 80,
     ...change,
   };
@@ -44,15 +58,18 @@ export function port(e: PlannedEndpoint, number: number, change: Partial<Planned
 
 export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {}): Plan {
   return {
+    policy: { sources: { allow: [], deny: [] }, ports: [], xdp: [] },
     endpoints,
     ports: [],
-    hostAddresses: [parseIpv4("198.18.0.5") ?? 0],
+    hostAddresses: ["198.18.0.5"],
     uplinks: [
       {
         ifindex: 2,
         name: "eth0",
         mtu: 1500,
-        addresses: [{ address: parseIpv4("198.18.0.5") ?? 0, netmask: 0xffffff00 }],
+        l3: false,
+        addresses: [{ address: "198.18.0.5", netmask: "255.255.255.0" }],
+        ipv6: undefined,
       },
     ],
     unsure: [],
@@ -172,7 +189,7 @@ export function fakeMaps(sizes: Partial<Record<MapName, number>> = {}): FakeMaps
   const maps = typedMaps((name) => {
     const definition = mapDefinitions[name];
     const isArray = definition.type === "array" || definition.type === "percpu_array";
-    const valueLength = name === "endpoint_counters" ? 2 * endpointCountersCodec.size : definition.value.size;
+    const valueLength = (definition.perCpu ? 2 : 1) * definition.value.size;
     const max = sizes[name] ?? definition.maxEntries;
     const fake = new FakeMap(name, max, journal, isArray ? { valueLength } : undefined);
     fakes.set(name, fake);

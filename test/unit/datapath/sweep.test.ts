@@ -1,112 +1,136 @@
 import { describe, expect, it } from "vitest";
-import { type FlowValidity, isOver, Sweep } from "../../../src/datapath/sweep.js";
-import { type Flow, FlowState } from "../../../src/generated/index.js";
-import type { ConntrackTimeouts } from "../../../src/host/state.js";
+import { flowTableCounters } from "../../../src/datapath/map_reader.js";
+import { Sweep, type SweepProgram, sweepRequest } from "../../../src/datapath/sweep.js";
+import { type FlowSweep, type FlowTableCounters, flowSweepCodec } from "../../../src/generated/index.js";
+import { TIMEOUT_DEFAULTS } from "../../../src/host/sysctl.js";
 import { fakeMaps } from "./scene.js";
 
-const S = 1_000_000_000n;
-const now = 1_000_000n * S;
-const timeouts: ConntrackTimeouts = {
-  tcpEstablished: 432000,
-  tcpSynSent: 120,
-  tcpSynRecv: 60,
-  tcpFinWait: 120,
-  tcpClose: 10,
-  udp: 30,
-  udpStream: 120,
-};
-const valid: FlowValidity = { epoch: 7, generations: new Map([[3, 11]]) };
+/** A kernel whose tables are as a test says. */
+class FakeSweep implements SweepProgram {
+  asked: FlowSweep | undefined;
+  runs = 0;
+  found: Pick<FlowSweep, "entries" | "deleted"> = { entries: [0n, 0n], deleted: [0n, 0n] };
 
-function flow(idleSeconds: number, change: Partial<Flow> = {}): Flow {
-  const lastSeen = now - BigInt(idleSeconds) * S;
+  run(context: Uint8Array) {
+    this.runs++;
+    this.asked = flowSweepCodec.decode(Buffer.from(context));
+    const answer = { ...this.asked, ...this.found };
+    return { returnValue: 0, context: flowSweepCodec.encode(answer) };
+  }
+}
+
+function scene() {
+  const program = new FakeSweep();
+  const counters: FlowTableCounters[] = [
+    { inserted: 0n, deleted: 0n },
+    { inserted: 0n, deleted: 0n },
+  ];
+  let now = 0;
+  const sweep = new Sweep(
+    program,
+    () => counters.map((c) => ({ ...c })),
+    TIMEOUT_DEFAULTS,
+    () => now,
+  );
   return {
-    lastSeen,
-    conntrackSynced: lastSeen,
-    created: lastSeen - 100n * S,
-    epoch: 7,
-    generation: 11,
-    slot: 3,
-    ifindex: 1,
-    saddr: 1,
-    daddr: 2,
-    sport: 3,
-    dport: 4,
-    nextHop: 0,
-    mtu: 1500,
-    direction: 0,
-    flowDirection: 0,
-    state: FlowState.ESTABLISHED,
-    anchored: 1,
-    finSeen: 0,
-    ...change,
+    program,
+    counters,
+    sweep,
+    wait: (ms: number) => {
+      now += ms;
+    },
   };
 }
 
-const over = (proto: number, f: Flow) => isOver({ proto }, f, now, timeouts, valid);
-
-describe("isOver", () => {
-  it.each([
-    ["TCP established", 6, FlowState.ESTABLISHED, 432000],
-    ["TCP handshake", 6, FlowState.NEW, 120],
-    ["TCP after a FIN", 6, FlowState.CLOSING, 120],
-    ["TCP closed", 6, FlowState.CLOSED, 10],
-    ["UDP stream", 17, FlowState.ESTABLISHED, 120],
-    ["UDP one way", 17, FlowState.NEW, 30],
-  ])("%s: idle for its timeout and a grace", (_what, proto, state, seconds) => {
-    expect(over(proto, flow(seconds, { state }))).toBe(false);
-    expect(over(proto, flow(seconds + 10, { state }))).toBe(true);
-  });
-
-  it("holds a UDP exchange of moments for no longer than conntrack does", () => {
-    const young = flow(40);
-    young.created = young.lastSeen - S;
-    expect(over(17, young)).toBe(true);
-  });
-
-  it("lets go at once what is void for good", () => {
-    expect(over(6, flow(0))).toBe(false);
-    expect(over(6, flow(0, { epoch: 6 }))).toBe(true);
-    expect(over(6, flow(0, { generation: 12 }))).toBe(true);
-    expect(over(6, flow(0, { slot: 4 }))).toBe(true);
-  });
-
-  it("is not confused by an entry that is newer than the clock was read", () => {
-    expect(over(6, flow(-1))).toBe(false);
+describe("sweepRequest", () => {
+  it("leaves every entry for as long as conntrack leaves its connection, and a little longer", () => {
+    const asked = sweepRequest(TIMEOUT_DEFAULTS);
+    const second = 1_000_000_000n;
+    expect(asked).toMatchObject({
+      tcpIdleNs: 432_005n * second,
+      openingIdleNs: 125n * second,
+      closingIdleNs: 125n * second,
+      closedIdleNs: 15n * second,
+      udpIdleNs: 35n * second,
+      streamIdleNs: 125n * second,
+    });
   });
 });
 
 describe("Sweep", () => {
-  function table(count: number, idle: (i: number) => number) {
-    const { maps, fake } = fakeMaps();
-    for (let i = 0; i < count; i++) {
-      maps.flows.set({ ifindex: 1, saddr: i, daddr: 2, sport: 3, dport: 4, proto: 17 }, flow(idle(i)));
-    }
-    return fake("flows");
-  }
-
-  it("deletes what is over and counts what stays", () => {
-    const flows = table(100, (i) => (i < 30 ? 500 : 1));
-    const sweep = new Sweep(flows, timeouts);
-    expect(sweep.countedAt).toBe(0);
-    expect(sweep.tick(valid, now)).toBe(true);
-    expect(flows.entriesByKey.size).toBe(70);
-    expect(sweep).toMatchObject({ entries: 70, deleted: 30 });
+  it("asks the kernel, and tells what it found by family", () => {
+    const { program, sweep } = scene();
+    expect(sweep).toMatchObject({ countedAt: 0, deleted: 0 });
+    program.found = { entries: [70n, 7n], deleted: [30n, 3n] };
+    sweep.tick();
+    expect(program.asked).toEqual(sweepRequest(TIMEOUT_DEFAULTS));
+    expect(sweep).toMatchObject({ entries: { 4: 70, 6: 7 }, deleted: 33 });
     expect(sweep.countedAt).toBeGreaterThan(0);
+    sweep.tick();
+    expect(sweep.deleted).toBe(66);
   });
 
-  it("does a bounded piece of a big table in one tick", () => {
-    const sweep = new Sweep(
-      table(5000, () => 1),
-      timeouts,
-      { entriesPerTick: 2048, msPerTick: 1000 },
-    );
-    const ends = [
-      sweep.tick(valid, now),
-      sweep.tick(valid, now),
-      sweep.tick(valid, now),
-      sweep.tick(valid, now),
-    ];
-    expect(ends).toEqual([false, false, true, false]);
-    expect(sweep.entries).toBe(5000);
+  it("calls evicted what was inserted, is not there, and was not deleted", () => {
+    const { program, counters, sweep } = scene();
+    counters[0] = { inserted: 1000n, deleted: 200n };
+    counters[1] = { inserted: 50n, deleted: 0n };
+    program.found.entries = [700n, 50n];
+    sweep.tick();
+    expect(sweep).toMatchObject({ inserted: 1050, evicted: 100 });
+  });
+
+  it("never takes back what it has counted, whatever packets did between", () => {
+    const { program, counters, sweep } = scene();
+    counters[0] = { inserted: 10n, deleted: 0n };
+    program.found.entries = [4n, 0n];
+    sweep.tick();
+    expect(sweep.evicted).toBe(6);
+    // Inserted after the counters were read.
+    program.found.entries = [20n, 0n];
+    sweep.tick();
+    expect(sweep.evicted).toBe(6);
+  });
+
+  it("walks less often the longer it takes: a hundredth of the time", () => {
+    const { program, sweep, wait } = scene();
+    const run = program.run.bind(program);
+    program.run = (context) => {
+      wait(50);
+      return run(context);
+    };
+    sweep.tick();
+    wait(1_000);
+    sweep.tick();
+    expect(program.runs).toBe(1);
+    wait(4_000);
+    sweep.tick();
+    expect(program.runs).toBe(2);
+  });
+
+  it("passes on that the kernel refused", () => {
+    const { program, sweep } = scene();
+    program.run = () => {
+      throw new Error("run flow_sweep: Operation not permitted (EPERM)");
+    };
+    expect(() => sweep.tick()).toThrow(/EPERM/);
+    expect(sweep.countedAt).toBe(0);
+  });
+});
+
+describe("flowTableCounters", () => {
+  it("adds up all CPUs, by family", () => {
+    const { maps } = fakeMaps();
+    const { kernel, key } = maps.flow_table_counters;
+    const cpus = (...numbers: bigint[]) => {
+      const buffer = Buffer.alloc(8 * numbers.length);
+      numbers.forEach((n, i) => void buffer.writeBigUInt64LE(n, 8 * i));
+      return buffer;
+    };
+    kernel.set(key.encode(0), cpus(1n, 2n, 30n, 40n));
+    kernel.set(key.encode(1), cpus(5n, 0n, 0n, 6n));
+    expect(flowTableCounters(maps)).toEqual([
+      { inserted: 31n, deleted: 42n },
+      { inserted: 5n, deleted: 6n },
+    ]);
   });
 });

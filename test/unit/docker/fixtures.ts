@@ -22,7 +22,13 @@ export const fixtureNames = [
   "api-1.48-engine-29",
   "api-1.52-engine-29",
 ] as const;
-export type FixtureName = (typeof fixtureNames)[number];
+/**
+ * Scenes of IPv6, the engines told to translate it: web (bridge; ports on [::], 127.0.0.1, [::1] and an address of the host's),
+ * six, quiet (neither masqueraded nor ICC), inner (internal), four (an IPv4 network, and six's), and on 29 routed (IPv6
+ * only routed) and only6 (no IPv4, host_ipv6).
+ */
+export const ipv6FixtureNames = ["ipv6-engine-20.10", "ipv6-engine-29"] as const;
+export type FixtureName = (typeof fixtureNames)[number] | (typeof ipv6FixtureNames)[number];
 
 export function fixture(name: FixtureName): EngineFixture {
   const url = new URL(`./fixtures/${name}.json`, import.meta.url);

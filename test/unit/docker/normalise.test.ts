@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 import { normaliseContainer, normaliseNetwork } from "../../../src/docker/normalise.js";
 import { containerSchema, networkSchema } from "../../../src/docker/schema.js";
-import { engineState, fixtureNames } from "./fixtures.js";
+import { engineState, fixtureNames, ipv6FixtureNames } from "./fixtures.js";
 
 function container(state: EngineState, name: string): EngineContainer {
   const found = state.containers.find((c) => c.name === name);
@@ -81,6 +81,48 @@ describe.each(fixtureNames)("%s", (name) => {
   });
 });
 
+describe.each(ipv6FixtureNames)("%s", (name) => {
+  it("reads networks of IPv6", async () => {
+    const { networks } = await engineState(name);
+    const byName = new Map(networks.map((n) => [n.name, n]));
+    expect(byName.get("six")).toMatchObject({ ipv6: true, masquerade: true });
+    expect(byName.get("four")).toMatchObject({ ipv6: false });
+    if (name === "ipv6-engine-20.10") return;
+    expect(byName.get("only6")).toMatchObject({ ipv6: true, subnets4: [], hostIpv6: "2001:db8:2::9" });
+    expect(byName.get("routed")).toMatchObject({ gatewayModeIpv6: "routed" });
+    expect(byName.get("routed")?.gatewayModeIpv4).toBeUndefined();
+  });
+
+  it("reads endpoints of both families", async () => {
+    const state = await engineState(name);
+    const [six] = container(state, "six").endpoints;
+    expect(six).toMatchObject({ address6: "2001:db8:18::2", prefix6: 64, gateway6: "2001:db8:18::1" });
+    expect(six?.address4).toMatch(/^172\./);
+    const four = container(state, "four").endpoints.find((e) => e.networkName === "four");
+    expect([four?.address6, four?.gateway6, four?.prefix6]).toEqual([undefined, undefined, undefined]);
+    if (name === "ipv6-engine-20.10") return;
+    const [only6] = container(state, "only6").endpoints;
+    expect([only6?.address4, only6?.gateway4, only6?.address6]).toEqual([
+      undefined,
+      undefined,
+      "2001:db8:22::2",
+    ]);
+  });
+
+  it("reads what is published on addresses of both families", async () => {
+    const { ports } = container(await engineState(name), "web");
+    expect(ports.map((p) => `${p.proto} ${p.hostIp} ${p.hostPort}>${p.containerPort}`)).toEqual([
+      "tcp 0.0.0.0 8080>80",
+      "tcp :: 8080>80",
+      "tcp 127.0.0.1 8081>81",
+      "tcp ::1 8082>82",
+      "tcp 2001:db8:2::2 8083>83",
+      "udp 0.0.0.0 8084>84",
+      "udp :: 8084>84",
+    ]);
+  });
+});
+
 describe("hostile answers", () => {
   const id = "ab".repeat(32);
   const base = { Id: id, Name: "/x", State: { Running: true } };
@@ -108,7 +150,10 @@ describe("hostile answers", () => {
       },
     });
     const container = normaliseContainer(raw);
-    expect(container.ports).toEqual([{ proto: "tcp", hostIp: "0.0.0.0", hostPort: 8080, containerPort: 80 }]);
+    expect(container.ports).toEqual([
+      { proto: "tcp", hostIp: "0.0.0.0", hostPort: 8080, containerPort: 80 },
+      { proto: "tcp", hostIp: "::", hostPort: 8080, containerPort: 80 },
+    ]);
     expect(container.endpoints).toEqual([
       { networkId: "", networkName: "a", endpointId: "", gatewayPriority: 0 },
     ]);

@@ -1,6 +1,8 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import {
+  engineNatByRuleset,
+  engineNatBySaved,
   type ForeignRule,
   foreignChains,
   foreignRules,
@@ -21,6 +23,8 @@ const engines = {
 };
 
 const uplinks = new Set(["eth0"]);
+const both = { 4: true, 6: true };
+const neither = { 4: false, 6: false };
 
 function fixture(name: string): string {
   return readFileSync(new URL(`./fixtures/${name}`, import.meta.url), "utf8");
@@ -33,7 +37,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     snatAddresses: new Set(["198.18.0.9"]),
   };
   const plain = fixture(`iptables-save-${name}.txt`);
-  const found = (rules: string, bridgedToo = true) => foreignRules(rules, engine, uplinks, bridgedToo);
+  const found = (rules: string, bridgedToo = true) => foreignRules(rules, 4, engine, uplinks, bridgedToo);
   /** The engine's rules with more, in a table that may or may not be there. */
   const withRules = (table: string, ...rules: string[]) =>
     `${plain}\n*${table}\n${rules.join("\n")}\nCOMMIT\n`;
@@ -51,7 +55,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     };
     const named = plain.split("\n").filter((line) => !line.includes("brquiet"));
     named.push("*nat", "-A POSTROUTING -s 172.30.0.0/16 ! -o br-0123456789ab -j SNAT --to-source 198.18.0.7");
-    expect(foreignRules(named.join("\n"), early, uplinks, true)).toEqual([]);
+    expect(foreignRules(named.join("\n"), 4, early, uplinks, true)).toEqual([]);
   });
 
   it.each([
@@ -78,8 +82,10 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     ["security", "-A FORWARD -j DROP"],
   ])("finds for routed and for bridged packets in %s: %s", (table, rule) => {
     const text = `${table}: ${rule}`;
-    expect(found(withRules(table, rule))).toEqual([{ text, routed: true, bridged: true }]);
-    expect(found(withRules(table, rule), false)).toEqual([{ text, routed: true, bridged: false }]);
+    expect(found(withRules(table, rule))).toEqual([{ text, families: [4], routed: true, bridged: true }]);
+    expect(found(withRules(table, rule), false)).toEqual([
+      { text, families: [4], routed: true, bridged: false },
+    ]);
   });
 
   it.each([
@@ -88,7 +94,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
     ["nat", "-A POSTROUTING -s 10.8.0.0/24 -o eth0 -j MASQUERADE"],
   ])("finds for routed packets only in %s: %s", (table, rule) => {
     expect(found(withRules(table, rule))).toEqual([
-      { text: `${table}: ${rule}`, routed: true, bridged: false },
+      { text: `${table}: ${rule}`, families: [4], routed: true, bridged: false },
     ]);
   });
 
@@ -110,7 +116,7 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
 
   it("finds a policy", () => {
     expect(found(withRules("mangle", ":FORWARD DROP [0:0]"))).toEqual([
-      { text: "mangle: FORWARD DROP", routed: true, bridged: true },
+      { text: "mangle: FORWARD DROP", families: [4], routed: true, bridged: true },
     ]);
   });
 
@@ -142,46 +148,119 @@ describe.each(Object.keys(engines) as (keyof typeof engines)[])("foreignRules be
 
   it("finds a table that iptables can't read", () => {
     const table = "# Table `filter' is incompatible, use 'nft' tool.";
-    expect(found(table)).toEqual([{ text: table.slice(2), routed: true, bridged: true }]);
+    expect(found(table)).toEqual([{ text: table.slice(2), families: [4], routed: true, bridged: true }]);
   });
 });
 
+/** ip6tables-save beside real engines that translate IPv6 (20.10 with --ip6tables). */
+const engines6 = {
+  "20.10": new Set(["docker0", "brquiet", "br-466864f0f9ca", "br-16d6ac977dbf", "br-96246449666a"]),
+  "29": new Set([
+    ...["docker0", "brquiet", "br-228daa1ff8e5", "br-6a8cb1f1ac62"],
+    ...["br-78f920ba44d6", "br-8d8a63904fd7"],
+  ]),
+};
+
+describe.each(Object.keys(engines6) as (keyof typeof engines6)[])(
+  "foreignRules of IPv6 beside engine %s",
+  (name) => {
+    const engine = {
+      bridges: engines6[name],
+      hostBridges: engines6[name],
+      snatAddresses: new Set(["2001:db8:2::9"]),
+    };
+    const plain = fixture(`ip6tables-save-${name}.txt`);
+    const found = (rules: string) => foreignRules(rules, 6, engine, uplinks, true);
+
+    it("finds nothing in what the engine wrote, and that it translates", () => {
+      expect(plain).toContain("-j MASQUERADE");
+      expect(found(plain)).toEqual([]);
+      expect(engineNatBySaved(plain)).toBe(true);
+    });
+
+    it.each([
+      ["filter", "-A FORWARD -s 2001:db8::/32 -j DROP"],
+      ["filter", "-A FORWARD -p ipv6-icmp -j ACCEPT"],
+      ["raw", "-A PREROUTING -d 2001:db8:17::2/128 ! -i eth1 -j DROP"],
+      ["raw", "-A PREROUTING -m rpfilter --invert -j DROP"],
+      ["nat", "-A POSTROUTING -s 2001:db8:22::/64 ! -o docker0 -j SNAT --to-source 2001:db8:2::8"],
+      [
+        "nat",
+        "-A POSTROUTING -s 2001:db8:17::2/128 -d 2001:db8:17::3/128 -p tcp -m tcp --dport 80 -j MASQUERADE",
+      ],
+      ["mangle", "-A POSTROUTING -j NETMAP --to 2001:db8:99::/64"],
+    ])("finds in %s: %s", (table, rule) => {
+      const text = `${table}: ${rule}`;
+      expect(found(`${plain}\n*${table}\n${rule}\nCOMMIT\n`)).toEqual([
+        { text, families: [6], routed: true, bridged: true },
+      ]);
+    });
+
+    it.each([
+      ["raw", "-A PREROUTING -d 2001:db8:17::2/128 ! -i docker0 -j DROP"],
+      ["raw", "-A PREROUTING -d ::1/128 ! -i lo -p tcp -m tcp --dport 8082 -j DROP"],
+      ["nat", "-A POSTROUTING -s 2001:db8:22::/64 ! -o docker0 -j SNAT --to-source 2001:db8:2::9"],
+      [
+        "nat",
+        "-A POSTROUTING -s 2001:db8:17::2/128 -d 2001:db8:17::2/128 -p tcp -m tcp --dport 80 -j MASQUERADE",
+      ],
+      ["filter", "-A FORWARD -m set --match-set docker-ext-bridges-v6 dst -j DOCKER"],
+      ["filter", "-A INPUT -p ipv6-icmp -j ACCEPT"],
+    ])("does not mind in %s: %s", (table, rule) => {
+      expect(found(`${plain}\n*${table}\n${rule}\nCOMMIT\n`)).toEqual([]);
+    });
+  },
+);
+
 describe("foreignChains", () => {
-  const found = (ruleset: string, bridgedToo = true) =>
+  const found = (ruleset: string, bridgedToo = both) =>
     foreignChains(ruleset, bridgedToo).map(({ behind: _, ...rule }) => rule);
 
   it("finds neither iptables' chains nor the engine's own", () => {
     expect(fixture("nft-iptables.json")).toContain("FORWARD");
-    expect(foreignChains(fixture("nft-iptables.json"), true)).toEqual([]);
-    expect(hasIptables(fixture("nft-iptables.json"))).toBe(true);
-    expect(foreignChains(chain("ip", "docker-bridges", "filter-FORWARD", "forward", 1), true)).toEqual([]);
-    expect(hasIptables(chain("ip", "docker-bridges", "filter-FORWARD", "forward", 1))).toBe(false);
-    expect(foreignChains('{"nftables": []}', true)).toEqual([]);
+    expect(foreignChains(fixture("nft-iptables.json"), both)).toEqual([]);
+    expect(hasIptables(fixture("nft-iptables.json"), 4)).toBe(true);
+    for (const family of ["ip", "ip6"]) {
+      const own = chain(family, "docker-bridges", "filter-FORWARD", "forward", 1);
+      expect(foreignChains(own, both)).toEqual([]);
+      expect(hasIptables(own, 4) || hasIptables(own, 6)).toBe(false);
+    }
+    expect(foreignChains('{"nftables": []}', both)).toEqual([]);
+  });
+
+  it("knows iptables' chains of each family", () => {
+    const of6 = chain("ip6", "nat", "PREROUTING", "prerouting", 1);
+    expect([hasIptables(of6, 4), hasIptables(of6, 6)]).toEqual([false, true]);
+    expect(foreignChains(of6, both)).toEqual([]);
   });
 
   it("finds firewalld's", () => {
     const forward = {
       text: "nftables: table inet firewalld, chain filter_FORWARD",
+      families: [4, 6],
       routed: true,
       bridged: true,
     };
     expect(found(fixture("nft-firewalld.json"))).toContainEqual(forward);
-    expect(found(fixture("nft-firewalld.json"), false)).toContainEqual({ ...forward, bridged: false });
+    expect(found(fixture("nft-firewalld.json"), neither)).toContainEqual({ ...forward, bridged: false });
     expect(found(fixture("nft-firewalld.json")).some(({ text }) => text.includes("INPUT"))).toBe(false);
   });
 
   it.each([
-    ["inet", "forward"],
-    ["inet", "prerouting"],
-    ["ip", "postrouting"],
-    ["inet", "ingress"],
-    ["ip", "something-new"],
-  ])("finds a chain of %s at %s, for bridged packets where they meet it", (family, hook) => {
+    ["inet", "forward", [4, 6]],
+    ["inet", "prerouting", [4, 6]],
+    ["ip", "postrouting", [4]],
+    ["ip6", "forward", [6]],
+    ["inet", "ingress", [4, 6]],
+    ["ip", "something-new", [4]],
+  ])("finds a chain of %s at %s, for bridged packets where they meet it", (family, hook, families) => {
     const text = `nftables: table ${family} mine, chain c`;
-    expect(found(chain(family, "mine", "c", hook, 1))).toEqual([{ text, routed: true, bridged: true }]);
-    expect(found(chain(family, "mine", "c", hook, 1), false)).toEqual([
-      { text, routed: true, bridged: false },
-    ]);
+    const own = chain(family, "mine", "c", hook, 1);
+    expect(found(own)).toEqual([{ text, families, routed: true, bridged: true }]);
+    expect(found(own, neither)).toEqual([{ text, families, routed: true, bridged: false }]);
+    // Bridged packets of one family may meet the rules while those of the other don't.
+    const only6 = { 4: false, 6: true };
+    expect(found(own, only6)).toMatchObject([{ bridged: families.includes(6) }]);
   });
 
   it.each([
@@ -189,15 +268,15 @@ describe("foreignChains", () => {
     ["bridge", "input"],
     ["netdev", "ingress"],
   ])("finds a chain of %s at %s, for bridged packets always", (family, hook) => {
-    expect(found(chain(family, "mine", "c", hook, 1), false)).toMatchObject([
-      { routed: true, bridged: true },
+    expect(found(chain(family, "mine", "c", hook, 1), neither)).toMatchObject([
+      { families: [4, 6], routed: true, bridged: true },
     ]);
   });
 
   it.each([
     ["inet", "input"],
     ["ip", "output"],
-    ["ip6", "forward"],
+    ["ip6", "input"],
     ["arp", "input"],
   ])("does not mind a chain of %s at %s", (family, hook) => {
     expect(found(chain(family, "mine", "c", hook, 1))).toEqual([]);
@@ -216,7 +295,7 @@ describe("foreignChains", () => {
     const with_ = (...extra: unknown[]): ForeignRule[] => {
       const ruleset = JSON.parse(chain("inet", "mine", "c", "forward", 1)) as { nftables: unknown[] };
       ruleset.nftables.push(...extra);
-      return foreignChains(JSON.stringify(ruleset), true);
+      return foreignChains(JSON.stringify(ruleset), both);
     };
     const rule = (table: string) => ({ rule: { family: "inet", table, chain: "deeper", expr: [] } });
     expect(with_(rule("other"))).toEqual(with_());
@@ -224,8 +303,42 @@ describe("foreignChains", () => {
   });
 
   it("refuses what is no ruleset", () => {
-    expect(() => foreignChains("", true)).toThrow(SyntaxError);
-    expect(() => foreignChains("{}", true)).toThrow(TypeError);
+    expect(() => foreignChains("", both)).toThrow(SyntaxError);
+    expect(() => foreignChains("{}", both)).toThrow(TypeError);
+  });
+});
+
+describe("what the engine translates", () => {
+  it.each(["20.10", "29"])("is told by iptables' rules of engine %s", (name) => {
+    expect(engineNatBySaved(fixture(`iptables-save-${name}.txt`))).toBe(true);
+  });
+
+  it("is nothing where its jump is not there", () => {
+    expect(engineNatBySaved("")).toBe(false);
+    expect(engineNatBySaved("*filter\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\nCOMMIT")).toBe(
+      false,
+    );
+    expect(engineNatBySaved("*nat\n:DOCKER - [0:0]\n-A PREROUTING -j DOCKER-MINE\nCOMMIT")).toBe(false);
+    expect(engineNatBySaved(fixture("iptables-save-ufw.txt"))).toBe(false);
+  });
+
+  it("is told by the tables of an engine that writes nftables itself", () => {
+    const ruleset = fixture("nft-engine-29.json");
+    expect([engineNatByRuleset(ruleset, 4), engineNatByRuleset(ruleset, 6)]).toEqual([true, true]);
+    expect(foreignChains(ruleset, both)).toEqual([]);
+    expect([hasIptables(ruleset, 4), hasIptables(ruleset, 6)]).toEqual([false, false]);
+  });
+
+  it("is told by its own tables of nftables, each family by its own", () => {
+    const own = chain("ip6", "docker-bridges", "nat-PREROUTING", "prerouting", 1, "accept", "nat");
+    expect([engineNatByRuleset(own, 4), engineNatByRuleset(own, 6)]).toEqual([false, true]);
+    for (const other of [
+      chain("ip6", "mine", "nat-PREROUTING", "prerouting", 1, "accept", "nat"),
+      chain("ip6", "docker-bridges", "raw-PREROUTING", "prerouting", 1),
+      chain("inet", "docker-bridges", "nat-PREROUTING", "prerouting", 1, "accept", "nat"),
+    ]) {
+      expect(engineNatByRuleset(other, 6)).toBe(false);
+    }
   });
 });
 
@@ -237,12 +350,13 @@ function chain(
   hook: string,
   rules: number,
   policy = "accept",
+  type = "filter",
 ): string {
   return JSON.stringify({
     nftables: [
       { metainfo: { json_schema_version: 1 } },
       { table: { family, name: table, handle: 1 } },
-      { chain: { family, table, name, handle: 1, type: "filter", hook, prio: 0, policy } },
+      { chain: { family, table, name, handle: 1, type, hook, prio: 0, policy } },
       ...Array.from({ length: rules }, (_, handle) => ({
         rule: { family, table, chain: name, handle, expr: [{ drop: null }] },
       })),

@@ -9,6 +9,10 @@ const links = [
   { ...link, ifindex: 3, name: "docker0", type: 1, kind: "bridge" },
   { ...link, ifindex: 4, name: "veth1", type: 1, kind: "veth", master: 3 },
   { ...link, ifindex: 5, name: "wg0", type: 65534, kind: "wireguard" },
+  { ...link, ifindex: 6, name: "br0", type: 1, kind: "bridge" },
+  { ...link, ifindex: 7, name: "eth1", type: 1, master: 6 },
+  { ...link, ifindex: 8, name: "eth0.20", type: 1, kind: "vlan" },
+  { ...link, ifindex: 9, name: "can0", type: 280 },
 ];
 
 describe("checkUplinks", () => {
@@ -22,8 +26,17 @@ describe("checkUplinks", () => {
     expect(() => checkUplinks(["eth9"], links)).toThrow('no uplink "eth9" on this host: choose of eth0');
   });
 
-  it("refuses devices without Ethernet header", () => {
-    expect(() => checkUplinks(["wg0"], links)).toThrow(/wg0 can't be an uplink/);
-    expect(() => checkUplinks(["lo"], links)).toThrow(/choose of eth0/);
+  it("takes bridges, VLANs and devices without Ethernet header", () => {
+    expect(() => checkUplinks(["wg0", "br0", "eth0.20"], links)).not.toThrow();
+  });
+
+  it("refuses what it can't attach to", () => {
+    expect(() => checkUplinks(["lo"], links)).toThrow(/lo can't be an uplink/);
+    expect(() => checkUplinks(["can0"], links)).toThrow(/choose of eth0, eth0.20, wg0$/);
+  });
+
+  it("refuses a part and names the whole", () => {
+    expect(() => checkUplinks(["eth1"], links)).toThrow(/it is part of br0.*: name br0$/);
+    expect(() => checkUplinks(["veth1"], links)).toThrow(/it is part of docker0/);
   });
 });

@@ -36,7 +36,7 @@ export function endpoint(change: Partial<EndpointReading> = {}): EndpointReading
     containerId: "c".repeat(64),
     container: "web",
     network: "bridge",
-    address: "172.17.0.2",
+    addresses: ["172.17.0.2"],
     ifindex: 5,
     device: "veth1",
     bridge: "docker0",
@@ -57,8 +57,8 @@ export class FakeSource implements MetricsSource {
   reader: DatapathReader | undefined = {
     endpoints: () => this.endpoints,
     reasons: () => this.reasons,
-    maps: () => [{ map: "flows", entries: 3, maxEntries: 1024, failedWrites: 1 }],
-    flows: () => ({ entries: 3, maxEntries: 1024, countedAt: this.flowsCountedAt }),
+    maps: () => [{ map: "ports_ipv4", entries: 3, maxEntries: 1024, failedWrites: 1 }],
+    flows: () => ({ entries: 3, maxEntries: 1024, inserted: 9, evicted: 2, countedAt: this.flowsCountedAt }),
     ports: () => [],
   };
 

@@ -8,6 +8,7 @@ import {
   type BpfProgram,
   detachClsact,
   supportsTcx,
+  tcxPrograms,
 } from "../../../src/native/index.js";
 import {
   bpffs,
@@ -76,6 +77,20 @@ describe("tcx", () => {
     closing(program("tcx_one").attachTcx({ ifindex: lo, direction: "egress" }));
     closing(program("tcx_two").attachTcx({ ifindex: lo, direction: "ingress" }));
     expect(traced()).toEqual([1, 2]);
+  });
+
+  test("tells which programs are there, in their order", () => {
+    const [one, two, three] = [program("tcx_one"), program("tcx_two"), program("tcx_three")];
+    const ids = (direction: "ingress" | "egress") => tcxPrograms({ ifindex: lo, direction });
+    expect(ids("egress")).toEqual([]);
+    closing(one.attachTcx({ ifindex: lo, direction: "egress" }));
+    const second = closing(two.attachTcx({ ifindex: lo, direction: "egress" }));
+    closing(three.attachTcx({ ifindex: lo, direction: "egress", position: "first" }));
+    expect(ids("egress")).toEqual([three, one, two].map((p) => p.info.id));
+    expect(ids("ingress")).toEqual([]);
+    second.close();
+    expect(ids("egress")).toEqual([three, one].map((p) => p.info.id));
+    expect(nativeError(() => tcxPrograms({ ifindex: 99_999, direction: "egress" })).code).toBe("ENODEV");
   });
 
   test("tells what it is, and detaches", () => {

@@ -4,6 +4,7 @@ import {
   type ConntrackEntry,
   type ConntrackTuple,
   deleteConntrack,
+  deleteConntrackOf,
   listConntrack,
   updateConntrackTcp,
 } from "../../../src/native/index.js";
@@ -173,6 +174,63 @@ describe("delete", () => {
     flood(2000);
     for (const { original } of listConntrack(4)) deleteConntrack(original);
     expect(listConntrack(4)).toEqual([]);
+  });
+});
+
+describe("delete by address", () => {
+  const insertAny = (
+    saddr: string,
+    daddr: string,
+    replySource: string,
+    replyDestination: string,
+    sport: number,
+  ) =>
+    run(
+      ...(["conntrack", "-I", "-p", "udp", "-s", saddr, "-d", daddr, "-t", "300"] as const),
+      ...["-r", replySource, "-q", replyDestination, "--sport", String(sport), "--dport", "53"],
+      ...["--reply-port-src", "53", "--reply-port-dst", String(sport)],
+    );
+  const ports = (family: 4 | 6) =>
+    listConntrack(family)
+      .map((entry) => entry.original.sport)
+      .filter((port) => port > 40000 && port < 40100)
+      .sort();
+
+  test("removes what has it as its source, and what is answered from it, and nothing else", () => {
+    const [own, far, other] = ["198.18.1.1", "198.18.1.2", "198.18.1.3"];
+    insertAny(own, far, far, own, 40001);
+    insertAny(far, other, own, far, 40002);
+    insertAny(far, other, other, far, 40003);
+    insertAny(other, far, far, other, 40004);
+    expect(ports(4)).toEqual([40001, 40002, 40003, 40004]);
+    // This machine's kernel can select.
+    expect(deleteConntrackOf(4, own)).toBe(true);
+    expect(ports(4)).toEqual([40003, 40004]);
+    expect(deleteConntrackOf(4, own)).toBe(true);
+    expect(ports(4)).toEqual([40003, 40004]);
+  });
+
+  test("does not trust the kernel's filter for IPv6: it deletes all others", () => {
+    insertAny("2001:db8:1::1", "2001:db8:1::2", "2001:db8:1::2", "2001:db8:1::1", 40001);
+    insertAny("2001:db8:1::3", "2001:db8:1::2", "2001:db8:1::2", "2001:db8:1::3", 40002);
+    expect(deleteConntrackOf(6, "2001:db8:1::1")).toBe(false);
+    expect(ports(6)).toEqual([40001, 40002]);
+  });
+
+  test("leaves the other family alone", () => {
+    insertAny("198.18.1.1", "198.18.1.2", "198.18.1.2", "198.18.1.1", 40001);
+    insertAny("2001:db8::1:1", "2001:db8::2", "2001:db8::2", "2001:db8::1:1", 40002);
+    deleteConntrackOf(4, "198.18.1.1");
+    expect([ports(4), ports(6)]).toEqual([[], [40002]]);
+  });
+
+  test("refuses what is no address, and deletes nothing", () => {
+    insert(40001, 80);
+    for (const address of ["", "198.18.0", "2001:db8::1", "198.18.0.1/0"]) {
+      expect(nativeError(() => deleteConntrackOf(4, address))).toMatchObject({ code: "EINVAL" });
+    }
+    expect(nativeError(() => deleteConntrackOf(6, "198.18.0.1"))).toMatchObject({ code: "EINVAL" });
+    expect(ports(4)).toEqual([40001]);
   });
 });
 

@@ -76,8 +76,8 @@ test("tells of addresses, routes, neighbours and rules, and only of what was ask
   await eventually(() => has({ kind: "rule", action: "del" }));
   expect(has({ kind: "address", action: "new", ifindex })).toBe(true);
   expect(has({ kind: "address", action: "del", ifindex })).toBe(true);
-  expect(has({ kind: "route", action: "new", ifindex: 1 })).toBe(true);
-  expect(has({ kind: "route", action: "del", ifindex: 1 })).toBe(true);
+  expect(has({ kind: "route", action: "new", ifindex: 1, prefixLength: 24 })).toBe(true);
+  expect(has({ kind: "route", action: "del", ifindex: 1, prefixLength: 24 })).toBe(true);
   expect(has({ kind: "neighbour", action: "new", ifindex })).toBe(true);
   expect(has({ kind: "rule", action: "new" })).toBe(true);
   expect(events.some((one) => one.kind === "link")).toBe(false);

@@ -127,6 +127,7 @@ describe("routes", () => {
     run("ip", "-6", "address", "add", "2001:db8::1/64", "dev", "fwn0", "nodad");
     run("ip", "route", "add", "default", "via", "198.18.0.254", "metric", "50");
     run("ip", "route", "add", "198.19.0.0/16", "dev", "fwn0", "src", "198.18.0.1", "table", "1000");
+    run("ip", "route", "add", "198.19.5.0/24", "dev", "fwn0", "mtu", "1300");
     const hops = ["nexthop", "via", "198.18.0.7", "nexthop", "via", "198.18.0.8"];
     run("ip", "route", "add", "198.19.7.0/24", ...hops);
     run("ip", "route", "add", "198.19.8.0/24", "via", "inet6", "2001:db8::9", "dev", "fwn0");
@@ -151,6 +152,7 @@ describe("routes", () => {
       },
     ]);
     expect(to("198.19.0.0", 16)).toMatchObject([{ table: 1000, prefsrc: "198.18.0.1", scope: 253, oif }]);
+    expect(to("198.19.5.0", 24)).toMatchObject([{ oif, mtu: 1300 }]);
     expect(to("198.19.7.0", 24)).toMatchObject([
       { gateway: "198.18.0.7", oif },
       { gateway: "198.18.0.8", oif },
@@ -202,15 +204,17 @@ describe("ids of namespaces", () => {
 });
 
 test("no file descriptor is left open", () => {
-  const open = () => run("bash", "-c", `ls /proc/${process.pid}/fd | wc -l`);
+  const open = () => Number(run("bash", "-c", `ls /proc/${process.pid}/fd | wc -l`));
   const before = open();
-  for (let i = 0; i < 50; i++) {
+  const rounds = 50;
+  for (let i = 0; i < rounds; i++) {
     listLinks();
     listRoutes();
     netnsId(`/run/netns/${here}`);
     nativeError(() => netnsId("/proc/self/ns/mnt"));
   }
-  expect(open()).toBe(before);
+  // One left by any of the calls would be one in every round; the test runner opens and closes some of its own meanwhile.
+  expect(open() - before).toBeLessThan(rounds);
 });
 
 test("entering what is no namespace fails and changes nothing", () => {

@@ -164,6 +164,43 @@ describe("a loaded object", () => {
   });
 });
 
+describe("a program of type syscall", () => {
+  const question = (one: bigint, other: bigint) => {
+    const context = Buffer.alloc(24);
+    context.writeBigUInt64LE(one, 0);
+    context.writeBigUInt64LE(other, 8);
+    return context;
+  };
+
+  test("runs with a context, and answers in it", () => {
+    const object = open();
+    object.load();
+    const add = closing(object.program("add_up"));
+    const context = question(40n, 2n);
+    const result = add.run(context);
+    expect(result.returnValue).toBe(3);
+    expect(result.context.readBigUInt64LE(16)).toBe(42n);
+    expect(result.context.subarray(0, 16)).toEqual(context.subarray(0, 16));
+    // What was given is as it was.
+    expect(context.readBigUInt64LE(16)).toBe(0n);
+    expect(add.run(question(0n, 1n)).returnValue).toBe(0xffffffff);
+  });
+
+  test("names what is wrong", () => {
+    const object = open();
+    object.load();
+    const add = closing(object.program("add_up"));
+    const short = nativeError(() => add.run(Buffer.alloc(8)));
+    expect(short).toMatchObject({ code: "EINVAL", operation: "run", object: "add_up" });
+    expect(nativeError(() => add.run(Buffer.alloc(0))).code).toBe("EINVAL");
+    expect(() => add.run("text" as unknown as Buffer)).toThrow(TypeError);
+    const tc = closing(object.program("constants"));
+    expect(nativeError(() => tc.run(question(1n, 1n))).code).toBe("EINVAL");
+    add.close();
+    expect(nativeError(() => add.run(question(1n, 1n))).code).toBe("EBADF");
+  });
+});
+
 describe("a program that the verifier refuses", () => {
   test("gives the verdict in the message and the end of the log", () => {
     const object = open(refused);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { EngineState } from "../../../src/docker/model.js";
 import type { HostState } from "../../../src/host/state.js";
+import { TIMEOUT_DEFAULTS } from "../../../src/host/sysctl.js";
 import type { NetLink } from "../../../src/native/index.js";
 
 const UP = 0x1;
@@ -37,6 +38,7 @@ export function hostFor(engine: EngineState): HostState {
     links.push(bridge);
     const gateway = network.subnets4[0]?.cidr.replace(/\.\d+\/.*$/, ".1") ?? "";
     addresses.push({ ifindex, family: 4, address: gateway, prefixLength: 16, scope: 0, flags: 128 });
+    addresses.push({ ifindex, family: 6, address: "fe80::1", prefixLength: 64, scope: 253, flags: 128 });
   }
   engine.containers.forEach((container, nsid) => {
     if (container.sandboxKey === "" || container.networkMode === "host") return;
@@ -61,22 +63,17 @@ export function hostFor(engine: EngineState): HostState {
   return {
     links,
     addresses,
-    defaultRoutes: [{ oif: 2, gateway: "198.18.0.1", priority: 0 }],
+    routeMtus: new Map(),
+    defaultRoutes: [{ family: 4, table: 254, oif: 2, gateway: "198.18.0.1", priority: 0 }],
     nsids,
     sysctls: {
-      ipForward: true,
-      timeouts: {
-        tcpEstablished: 432000,
-        tcpSynSent: 120,
-        tcpSynRecv: 60,
-        tcpFinWait: 120,
-        tcpClose: 10,
-        udp: 30,
-        udpStream: 120,
-      },
+      forwarding: { 4: true, 6: true },
+      timeouts: TIMEOUT_DEFAULTS,
     },
+    conntrack: { entries: 10, max: 262_144 },
     bridgingObstacle: undefined,
-    routingObstacle: undefined,
+    routingObstacle: { 4: undefined, 6: undefined },
+    engineNat: { 4: true, 6: true },
     foreignRules: "",
   };
 }

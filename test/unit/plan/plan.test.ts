@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 import type { HostState } from "../../../src/host/state.js";
-import { formatIpv4, formatMac, parseIpv4 } from "../../../src/ipv4.js";
+import { formatMac, withPort } from "../../../src/ip.js";
 import { plan } from "../../../src/plan/plan.js";
 import type { Plan } from "../../../src/plan/types.js";
 import { engineState, type FixtureName, fixtureNames } from "../docker/fixtures.js";
@@ -60,9 +60,8 @@ describe.each(fixtureNames)("%s", (name) => {
       bridge: "docker0",
       bridgeIfindex: bridge?.ifindex,
       mtu: 1500,
-      snatAddress: 0,
+      ip: { 4: { address: endpoint?.address4, snatAddress: undefined }, 6: undefined },
     });
-    expect(formatIpv4(web?.address ?? 0)).toBe(endpoint?.address4);
     expect(formatMac(web?.mac ?? new Uint8Array())).toBe(endpoint?.mac);
     expect(formatMac(web?.bridgeMac ?? new Uint8Array())).toBe(bridge?.mac);
     // One device each.
@@ -71,7 +70,7 @@ describe.each(fixtureNames)("%s", (name) => {
 
   it("masquerades at the gateway endpoint of networks that do", async () => {
     const { engine, host } = await scene(name);
-    const masqueraded = plan(engine, host, auto).endpoints.filter((e) => e.masquerade);
+    const masqueraded = plan(engine, host, auto).endpoints.filter((e) => e.ip[4]?.masquerade);
     expect(masqueraded.map((e) => `${e.container}/${e.network}`).sort()).toEqual(
       [`db/${dbGateway}`, "still/bridge", "web/bridge"].sort(),
     );
@@ -89,8 +88,8 @@ describe.each(fixtureNames)("%s", (name) => {
     const byId = new Map(result.endpoints.map((e) => [e.endpointId, e]));
     const lines = result.ports.map((p) => {
       const e = byId.get(p.endpointId);
-      expect(p.containerAddress).toBe(e?.address);
-      return `${p.proto} ${formatIpv4(p.address)}:${p.port} ${e?.container}/${e?.network}:${p.containerPort}`;
+      expect(p.containerAddress).toBe(e?.ip[4]?.address);
+      return `${p.proto} ${withPort(p.address, p.port)} ${e?.container}/${e?.network}:${p.containerPort}`;
     });
     const database = container(engine, "db").ports[0]?.hostPort;
     const [hostAddress] = container(engine, "web").ports.filter((p) => p.proto === "udp");
@@ -186,21 +185,21 @@ describe("endpoints", () => {
     const result = plan(engine, host, auto);
     expect(result.endpoints.filter((e) => e.bridging)).toEqual([]);
     expect(codes(result)).toEqual(["bridging_filtered", "bridging_filtered", "bridging_filtered"]);
-    expect(result.endpoints.filter((e) => e.filtered)).toEqual([]);
+    expect(result.endpoints.filter((e) => e.ip[4]?.filtered)).toEqual([]);
   });
 
   it("leaves new connections to the kernel where rules that are not the engine's may concern them, and says so once", async () => {
     const { engine, host } = await scene("api-1.41-engine-20.10");
-    expect(plan(engine, host, auto).endpoints.filter((e) => e.filtered)).toEqual([]);
-    host.routingObstacle = "filter: -A DOCKER-USER -j DROP";
+    expect(plan(engine, host, auto).endpoints.filter((e) => e.ip[4]?.filtered)).toEqual([]);
+    host.routingObstacle = { 4: "filter: -A DOCKER-USER -j DROP", 6: undefined };
     const result = plan(engine, host, auto);
     expect(result.endpoints.length).toBeGreaterThan(1);
-    expect(result.endpoints.filter((e) => !e.filtered)).toEqual([]);
+    expect(result.endpoints.filter((e) => !e.ip[4]?.filtered)).toEqual([]);
     expect(result.warnings).toEqual([
       {
         code: "connections_filtered",
         message:
-          "new connections are decided by the kernel's firewall rules and go fast once established: a rule of yours may concern them (filter: -A DOCKER-USER -j DROP)",
+          "new connections of IPv4 are decided by the kernel's firewall rules and go fast once established: a rule of yours may concern them (filter: -A DOCKER-USER -j DROP)",
         transient: false,
       },
     ]);
@@ -217,9 +216,9 @@ describe("endpoints", () => {
     const { engine, host } = await scene("api-1.52-engine-29");
     const bridge = engine.networks.find((n) => n.name === "bridge");
     Object.assign(bridge ?? {}, { hostIpv4: "198.18.0.6" });
-    expect(of(plan(engine, host, auto), "web")[0]).toMatchObject({
+    expect(of(plan(engine, host, auto), "web")[0]?.ip[4]).toMatchObject({
       masquerade: true,
-      snatAddress: parseIpv4("198.18.0.6"),
+      snatAddress: "198.18.0.6",
     });
   });
 
@@ -238,7 +237,7 @@ describe("ports", () => {
     const quiet = engine.networks.find((n) => n.name === "quiet");
     for (const n of [app, quiet]) if (n) n.internal = true;
     const result = plan(engine, host, auto);
-    expect(of(result, "db").map((e) => [e.gateway, e.masquerade])).toEqual([
+    expect(of(result, "db").map((e) => [e.ip[4]?.gateway, e.ip[4]?.masquerade])).toEqual([
       [false, false],
       [false, false],
       [false, false],
@@ -251,7 +250,7 @@ describe("ports", () => {
     const app = engine.networks.find((n) => n.name === "app");
     if (app) app.masquerade = false;
     const result = plan(engine, host, auto);
-    expect(of(result, "db").filter((e) => e.masquerade)).toEqual([]);
+    expect(of(result, "db").filter((e) => e.ip[4]?.masquerade)).toEqual([]);
     expect(result.ports.some((p) => p.containerPort === 5432)).toBe(true);
   });
 
@@ -267,12 +266,14 @@ describe("ports", () => {
 });
 
 describe("host addresses", () => {
-  it("are all of IPv4 but loopback, secondary ones and bridges' too", async () => {
+  it("are all but loopback and link-local, secondary ones and bridges' too", async () => {
     const { engine, host } = await scene("api-1.41-engine-20.10");
-    const addresses = plan(engine, host, auto).hostAddresses.map(formatIpv4);
-    expect(addresses).toEqual(expect.arrayContaining(["198.18.0.5", "198.18.0.6", "172.17.0.1"]));
+    const addresses = plan(engine, host, auto).hostAddresses;
+    const some = ["198.18.0.5", "198.18.0.6", "172.17.0.1", "2001:db8::5"];
+    expect(addresses).toEqual(expect.arrayContaining(some));
     expect(addresses).not.toContain("127.0.0.1");
-    expect(addresses.length).toBe(2 + engine.networks.filter((n) => n.driver === "bridge").length);
+    expect(addresses).not.toContain("fe80::1");
+    expect(addresses.length).toBe(3 + engine.networks.filter((n) => n.driver === "bridge").length);
   });
 });
 
@@ -286,7 +287,9 @@ describe("uplinks", () => {
         ifindex: 2,
         name: "eth0",
         mtu: 1500,
-        addresses: [{ address: parseIpv4("198.18.0.5"), netmask: 0xffffff00 }],
+        l3: false,
+        addresses: [{ address: "198.18.0.5", netmask: "255.255.255.0" }],
+        ipv6: "2001:db8::5",
       },
     ]);
   });
@@ -337,9 +340,13 @@ describe("uplinks", () => {
   it("warns when the default route leaves elsewhere, or when there are none", async () => {
     const { engine, host } = await scene("api-1.41-engine-20.10");
     const eth0 = host.links.find((l) => l.name === "eth0");
-    Object.assign(eth0 ?? {}, { kind: "bridge" });
+    Object.assign(eth0 ?? {}, { type: 772 });
     const result = plan(engine, host, auto);
     expect(result.uplinks).toEqual([]);
-    expect(codes(result)).toEqual(["no_uplink", "uplink_is_bridge"]);
+    expect(codes(result)).toEqual(["default_route_elsewhere", "no_uplink"]);
+    host.defaultRoutes = [
+      { family: 4, table: 254, oif: host.links.find((l) => l.name === "docker0")?.ifindex ?? 0, priority: 0 },
+    ];
+    expect(codes(plan(engine, host, auto))).toEqual(["no_uplink", "uplink_is_bridge"]);
   });
 });

@@ -1,0 +1,5 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#pragma once
+
+/* In skb->tc_index: what we redirect to an uplink meets uplink_egress, which has nothing to learn from it. */
+#define FORWARDED 0xfa1

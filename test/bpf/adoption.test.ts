@@ -1,0 +1,147 @@
+import { expect, test } from "vitest";
+import { FlowOrigin } from "../../src/generated/types.js";
+import { tcpState, trackByKernel } from "./lib/conntrack.js";
+import { published, useDatapath } from "./lib/datapath.js";
+import { onBothFamilies } from "./lib/family.js";
+import { tcpFlag } from "./lib/packet.js";
+
+const datapath = useDatapath();
+const { device } = datapath;
+const { syn, ack, fin, rst } = tcpFlag;
+
+onBothFamilies(
+  "a connection that the kernel made, to an endpoint without rules of others",
+  datapath,
+  (on) => {
+    const { address } = on;
+    const toPort = {
+      protocol: "tcp",
+      from: { address: address.client, port: 40000 },
+      to: { address: address.host, port: published.tcp },
+      toAs: { address: address.web, port: 80 },
+    } as const;
+    const toInternet = {
+      protocol: "tcp",
+      from: { address: address.web, port: 50000 },
+      to: { address: address.internet, port: 443 },
+      fromAs: { address: address.host, port: 61000 },
+    } as const;
+
+    test("is taken over from the client's packet", () => {
+      trackByKernel(toPort);
+      const { verdict, packet } = on.fromOutside({ flags: ack });
+      expect(verdict).toBe("redirect");
+      expect(packet).toMatchObject({ destination: address.web, destinationPort: 80 });
+      expect(on.flows()).toHaveLength(2);
+      expect(on.flows().every(({ flow }) => flow.origin === FlowOrigin.ADOPTED && flow.anchored === 1)).toBe(
+        true,
+      );
+    });
+
+    test("is taken over from the container's packet", () => {
+      trackByKernel(toPort);
+      const { verdict, packet } = on.fromWeb(on.reply({ flags: ack }));
+      expect(verdict).toBe("redirect");
+      expect(packet).toMatchObject({ source: address.host, sourcePort: published.tcp });
+    });
+
+    test("keeps the mapping that the kernel's masquerading chose", () => {
+      trackByKernel(toInternet);
+      const { verdict, packet } = on.fromWeb({ flags: ack });
+      expect(verdict).toBe("redirect");
+      expect(packet).toMatchObject({ source: address.host, sourcePort: 61000 });
+      expect(on.fromOutside(on.answer({ flags: ack }, 61000)).packet).toMatchObject({
+        destination: address.web,
+        destinationPort: 50000,
+      });
+    });
+
+    test("UDP that was answered is taken over", () => {
+      trackByKernel({ ...toInternet, protocol: "udp" });
+      expect(on.fromWeb({ protocol: "udp" }).packet.sourcePort).toBe(61000);
+    });
+
+    test("UDP that was not answered yet is not", () => {
+      trackByKernel({ ...toInternet, protocol: "udp", answered: false });
+      expect(on.fromWeb({ protocol: "udp" }).verdict).toBe("next");
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+    });
+
+    test.each(["synSent", "finWait", "timeWait"] as const)("TCP in state %s is not", (state) => {
+      trackByKernel({ ...toInternet, state });
+      expect(on.fromWeb({ flags: ack }).verdict).toBe("next");
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+      expect(on.flows()).toHaveLength(0);
+    });
+
+    test("a SYN takes the tuple of a closed one over", () => {
+      trackByKernel({ ...toInternet, state: "timeWait" });
+      const { verdict, packet } = on.fromWeb({ flags: syn });
+      expect(verdict).toBe("redirect");
+      expect(packet.sourcePort).toBe(50000);
+      expect(on.conntrack()).toHaveLength(1);
+    });
+
+    test("a SYN does not take a half-closed one's over", () => {
+      trackByKernel({ ...toInternet, state: "finWait" });
+      const run = on.fromWeb({ flags: syn });
+      expect(run.verdict).toBe("next");
+      expect(run.bytes).toEqual(run.before);
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+      expect(on.conntrack()).toMatchObject([{ reply: { dport: 61000 }, tcpState: tcpState.finWait }]);
+    });
+
+    test("a SYN of the answering side does not take a closed one's over", () => {
+      trackByKernel({ ...toPort, state: "timeWait" });
+      const run = on.fromWeb(on.reply({ flags: syn }));
+      expect(run.verdict).toBe("next");
+      expect(run.bytes).toEqual(run.before);
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+      expect(on.conntrack()).toMatchObject([{ original: { saddr: address.client } }]);
+    });
+
+    test("a SYN does not take an established one's over", () => {
+      trackByKernel(toInternet);
+      on.fromWeb({ flags: syn });
+      expect(on.conntrack()).toMatchObject([{ reply: { dport: 61000 } }]);
+    });
+
+    test("docker-proxy's, which ends at the host, is not", () => {
+      trackByKernel({ ...toPort, toAs: toPort.to });
+      const run = on.fromOutside({ flags: ack });
+      expect(run.verdict).toBe("next");
+      expect(run.bytes).toEqual(run.before);
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+      expect(on.flows()).toHaveLength(0);
+    });
+
+    test("a connection of the host's own from a port that is published too is not", () => {
+      trackByKernel({
+        protocol: "tcp",
+        from: { address: address.host, port: published.tcp },
+        to: { address: address.client, port: 40000 },
+      });
+      expect(on.fromOutside({ flags: ack }).verdict).toBe("next");
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+    });
+
+    test("its FIN and RST are carried and told to conntrack", () => {
+      trackByKernel(toPort);
+      on.fromOutside({ flags: ack });
+      expect(on.fromOutside({ flags: fin | ack }).verdict).toBe("redirect");
+      expect(on.conntrack()[0]?.timeout).toBeLessThanOrEqual(120);
+      expect(on.fromWeb(on.reply({ flags: rst })).verdict).toBe("redirect");
+      expect(on.conntrack()[0]?.timeout).toBeLessThanOrEqual(10);
+    });
+
+    test("it is not shown to the kernel's tracker once more", () => {
+      trackByKernel(toPort);
+      on.fromOutside({ flags: ack });
+      on.fromWeb(on.reply({ flags: ack }));
+      for (const { key, flow } of on.flows()) on.changeFlow(key, { created: flow.created - 10_000_000_000n });
+      expect(on.flowFrom(device.uplink0)?.anchored).toBe(1);
+      expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+      expect(datapath.reasons()).toEqual({});
+    });
+  },
+);

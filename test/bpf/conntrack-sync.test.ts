@@ -1,0 +1,350 @@
+import { expect, test } from "vitest";
+import { FlowState } from "../../src/generated/types.js";
+import { about, assured, forget, seenReply, setTimeoutOf, timeouts } from "./lib/conntrack.js";
+import { published, useDatapath } from "./lib/datapath.js";
+import { onBothFamilies } from "./lib/family.js";
+import { tcpFlag } from "./lib/packet.js";
+
+const datapath = useDatapath();
+const { syn, ack, fin, rst } = tcpFlag;
+const second = 1_000_000_000n;
+
+onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on) => {
+  const status = (): number => (on.conntrack()[0]?.status ?? 0) & (seenReply | assured);
+  const seconds = (): number => on.conntrack()[0]?.timeout ?? -1;
+  const states = (): number[] => on.flows().map(({ flow }) => flow.state);
+
+  /** As if the flow entries were older, and conntrack not told for as long. */
+  function age(by: bigint): void {
+    for (const { key, flow } of on.flows()) {
+      on.changeFlow(key, { created: flow.created - by, conntrackSynced: flow.conntrackSynced - by });
+    }
+  }
+
+  test("a SYN gives it the time that an answer may take", () => {
+    on.fromOutside({ flags: syn });
+    expect(status()).toBe(0);
+    expect(seconds()).toSatisfy(about(timeouts.synSent));
+    expect(states()).toEqual([FlowState.NEW, FlowState.NEW]);
+  });
+
+  test("a SYN-ACK marks it replied to", () => {
+    on.fromOutside({ flags: syn });
+    on.fromWeb(on.reply({ flags: syn | ack }));
+    expect(status()).toBe(seenReply);
+    expect(seconds()).toSatisfy(about(timeouts.synReceived));
+  });
+
+  test("the ACK after it makes it assured and established", () => {
+    on.handshake();
+    expect(status()).toBe(seenReply | assured);
+    expect(seconds()).toSatisfy(about(timeouts.established));
+    expect(states()).toEqual([FlowState.ESTABLISHED, FlowState.ESTABLISHED]);
+  });
+
+  test("is not assured by an ACK that no SYN-ACK came before", () => {
+    on.fromOutside({ flags: syn });
+    on.fromOutside({ flags: ack });
+    expect(status()).toBe(0);
+    expect(seconds()).toSatisfy(about(timeouts.synSent));
+  });
+
+  test("a masqueraded one is told of in the same way", () => {
+    on.fromWeb({ flags: syn });
+    expect(status()).toBe(0);
+    on.fromOutside(on.answer({ flags: syn | ack }));
+    expect(status()).toBe(seenReply);
+    on.fromWeb({ flags: ack });
+    expect(status()).toBe(seenReply | assured);
+    expect(seconds()).toSatisfy(about(timeouts.established));
+  });
+
+  test("a FIN one way shortens the timeout, both ways closes it", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    expect(seconds()).toSatisfy(about(timeouts.finWait));
+    expect(states()).toEqual([FlowState.CLOSING, FlowState.CLOSING]);
+    on.fromWeb(on.reply({ flags: fin | ack }));
+    expect(seconds()).toSatisfy(about(timeouts.close));
+    expect(states()).toEqual([FlowState.CLOSED, FlowState.CLOSED]);
+  });
+
+  test("a repeated FIN of one side does not close it", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    on.fromOutside({ flags: fin | ack });
+    expect(seconds()).toSatisfy(about(timeouts.finWait));
+    expect(states()).toEqual([FlowState.CLOSING, FlowState.CLOSING]);
+  });
+
+  test("a half-closed one still carries data both ways", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    expect(on.fromWeb(on.reply({ flags: ack, payload: Buffer.alloc(100) })).verdict).toBe("redirect");
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+    expect(states()).toEqual([FlowState.CLOSING, FlowState.CLOSING]);
+  });
+
+  test("a half-closed one that stays busy is kept for as long as the kernel would", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    age(2n * second);
+    on.fromWeb(on.reply({ flags: ack }));
+    expect(seconds()).toSatisfy(about(timeouts.finWait));
+  });
+
+  test.each([
+    ["the client", () => on.fromOutside({ flags: rst })],
+    ["the container", () => on.fromWeb(on.reply({ flags: rst }))],
+  ])(
+    "a RST of %s ends its flow entries, and gives conntrack's the time to show that it was not taken",
+    (_name, reset) => {
+      on.handshake();
+      expect(reset().verdict).toBe("redirect");
+      expect(seconds()).toSatisfy(about(timeouts.finWait));
+      expect(states()).toEqual([]);
+    },
+  );
+
+  test.each([
+    ["the client", () => on.fromOutside({ flags: ack, payload: Buffer.alloc(9) })],
+    ["the container", () => on.fromWeb(on.reply({ flags: ack, payload: Buffer.alloc(9) }))],
+  ])("what %s had sent before it heard of a RST is carried, and does not keep it alive", (_name, late) => {
+    on.handshake();
+    on.fromOutside({ flags: rst });
+    expect(late().verdict).toBe("redirect");
+    expect(seconds()).toSatisfy(about(timeouts.finWait));
+  });
+
+  test("a RST after a FIN closes it at once", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    on.fromWeb(on.reply({ flags: rst }));
+    expect(seconds()).toSatisfy(about(timeouts.close));
+    expect(states()).toEqual([]);
+  });
+
+  test("the last ACK of a closed one is still carried, and its flow entries are gone", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    on.fromWeb(on.reply({ flags: fin | ack }));
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+    expect(seconds()).toSatisfy(about(timeouts.close));
+    expect(states()).toEqual([]);
+  });
+
+  test("the last ACK sent twice does not bring it back to life", () => {
+    on.handshake();
+    on.fromWeb(on.reply({ flags: fin | ack }));
+    on.fromOutside({ flags: fin | ack });
+    on.fromWeb(on.reply({ flags: ack }));
+    on.fromOutside({ flags: ack });
+    expect(seconds()).toBeLessThanOrEqual(timeouts.finWait);
+  });
+
+  test("a FIN sent again after it, its answer lost, is carried", () => {
+    on.handshake();
+    on.fromOutside({ flags: fin | ack });
+    on.fromWeb(on.reply({ flags: fin | ack }));
+    on.fromOutside({ flags: ack });
+    expect(on.fromWeb(on.reply({ flags: fin | ack })).verdict).toBe("redirect");
+    expect(seconds()).toBeLessThanOrEqual(timeouts.finWait);
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+    expect(seconds()).toBeLessThanOrEqual(timeouts.finWait);
+  });
+
+  test("a SYN on the closed tuple opens a new one, fast from its first packet", () => {
+    on.handshake();
+    on.fromOutside({ flags: rst });
+    expect(on.fromOutside({ flags: syn }).verdict).toBe("redirect");
+    expect(on.conntrack()).toHaveLength(1);
+    expect(status()).toBe(0);
+    expect(states()).toEqual([FlowState.NEW, FlowState.NEW]);
+  });
+
+  test("a masqueraded tuple is opened anew in the same way", () => {
+    on.fromWeb({ flags: syn });
+    on.fromOutside(on.answer({ flags: rst | ack }));
+    expect(on.fromWeb({ flags: syn }).verdict).toBe("redirect");
+    expect(on.conntrack()).toHaveLength(1);
+    expect(states()).toEqual([FlowState.NEW, FlowState.NEW]);
+  });
+
+  test("a SYN of the answering side does not take the closed tuple over", () => {
+    on.handshake();
+    on.fromOutside({ flags: rst });
+    const { packet } = on.fromWeb(on.reply({ flags: syn }));
+    expect(packet).toMatchObject({ source: on.address.host, sourcePort: published.tcp });
+    expect(on.conntrack()).toMatchObject([{ original: { saddr: on.address.client } }]);
+    expect(status()).toBe(seenReply | assured);
+  });
+
+  test.each([
+    ["a client's", () => on.fromOutside({ flags: syn }), () => on.fromWeb(on.reply({ flags: rst | ack }))],
+    [
+      "a container's",
+      () => on.fromWeb({ flags: syn }),
+      () => on.fromOutside(on.answer({ flags: rst | ack })),
+    ],
+    ["an abandoned", () => on.fromOutside({ flags: syn }), () => on.fromOutside({ flags: rst })],
+  ])("nothing stays of %s connection whose SYN a RST follows", (_name, open, refuse) => {
+    open();
+    expect(refuse().verdict).toBe("redirect");
+    expect(on.conntrack()).toEqual([]);
+    expect(states()).toEqual([]);
+    // And the next one has the tuple.
+    expect(open().verdict).toBe("redirect");
+    expect(on.conntrack()).toHaveLength(1);
+  });
+
+  test("one whose SYN was answered is not refused by a RST, but closed", () => {
+    on.fromOutside({ flags: syn });
+    on.fromWeb(on.reply({ flags: syn | ack }));
+    on.fromOutside({ flags: rst });
+    expect(on.conntrack()).toHaveLength(1);
+    expect(seconds()).toSatisfy(about(timeouts.close));
+  });
+
+  test("nor is one that its opener had half closed, and the RST marks it replied to", () => {
+    on.fromOutside({ flags: syn });
+    on.fromOutside({ flags: fin | ack });
+    on.fromWeb(on.reply({ flags: rst }));
+    expect(status()).toBe(seenReply);
+    expect(seconds()).toSatisfy(about(timeouts.close));
+  });
+
+  test("a SYN on an open connection does not disturb it", () => {
+    on.handshake();
+    expect(on.fromOutside({ flags: syn }).verdict).toBe("redirect");
+    expect(status()).toBe(seenReply | assured);
+    expect(on.conntrack()).toHaveLength(1);
+  });
+
+  test("a retransmitted SYN stays fast and keeps the one entry", () => {
+    on.fromOutside({ flags: syn });
+    expect(on.fromOutside({ flags: syn }).verdict).toBe("redirect");
+    expect(on.conntrack()).toHaveLength(1);
+  });
+
+  test("a deleted entry voids the flow when conntrack is next told of it, and not before", () => {
+    on.handshake();
+    forget(on.conntrack());
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+    age(2n * second);
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("next");
+    expect(datapath.reasons()).toEqual({ no_flow: 1 });
+  });
+
+  test("a busy one's timeout is refreshed once in a second", () => {
+    on.handshake();
+    for (const entry of on.conntrack()) setTimeoutOf(entry, 100);
+    on.fromOutside({ flags: ack });
+    expect(seconds()).toSatisfy(about(100));
+    age(2n * second);
+    for (const { key } of on.flows()) on.changeFlow(key, { anchored: 1 });
+    on.fromOutside({ flags: ack });
+    expect(seconds()).toSatisfy(about(timeouts.established));
+  });
+
+  test.each([
+    ["spent: it waits", 10_000n, 0n, 2n, 100],
+    ["not spent yet", 9_999n, 0n, 2n, timeouts.established],
+    ["spent in the second before", 10_000n, 2n, 2n, timeouts.established],
+    ["spent, for 8 s and no longer", 10_000n, 0n, 9n, timeouts.established],
+  ])("a CPU's refreshes of this second are %s", (_name, used, ago, unseen, expected) => {
+    on.handshake();
+    for (const entry of on.conntrack()) setTimeoutOf(entry, 100);
+    const begin = (on.flows()[0]?.flow.created ?? 0n) - ago * second;
+    datapath.writePerCpu("sync_budgets", 0, { begin, used });
+    age(unseen * second);
+    for (const { key } of on.flows()) on.changeFlow(key, { anchored: 1 });
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+    expect(seconds()).toSatisfy(about(expected));
+  });
+
+  test("one that lives shows the kernel's tracker one packet of its opener, once", () => {
+    on.handshake();
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+    age(2n * second);
+    expect(on.fromWeb(on.reply({ flags: ack })).verdict).toBe("redirect");
+    const run = on.fromOutside({ flags: ack });
+    expect(run.verdict).toBe("next");
+    expect(run.bytes).toEqual(run.before);
+    expect(datapath.reasons()).toEqual({ anchor: 1 });
+    expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+  });
+
+  test("no FIN or RST is spent on that", () => {
+    on.handshake();
+    age(2n * second);
+    expect(on.fromOutside({ flags: fin | ack }).verdict).toBe("redirect");
+    expect(datapath.reasons()).toEqual({});
+  });
+});
+
+onBothFamilies("conntrack and UDP on the fast path", datapath, (on) => {
+  const query = { protocol: "udp", destinationPort: published.udp } as const;
+  const answer = on.reply({ protocol: "udp", sourcePort: 53 } as const);
+  const status = (): number => (on.conntrack()[0]?.status ?? 0) & (seenReply | assured);
+  const seconds = (): number => on.conntrack()[0]?.timeout ?? -1;
+
+  test("a first datagram gives it the time that an answer may take", () => {
+    on.fromOutside(query);
+    expect(status()).toBe(0);
+    expect(seconds()).toSatisfy(about(timeouts.udp));
+  });
+
+  test("an answer marks it replied to, a second datagram does not make it assured", () => {
+    on.fromOutside(query);
+    on.fromWeb(answer);
+    on.fromOutside(query);
+    expect(status()).toBe(seenReply);
+    expect(seconds()).toSatisfy(about(timeouts.udp));
+  });
+
+  test.each([
+    ["younger than two seconds is none", 1_500_000_000n, seenReply, timeouts.udp],
+    ["older is one", 2_500_000_000n, seenReply | assured, timeouts.udpStream],
+  ])("a stream both ways that is %s", (_name, age, expected, kept) => {
+    on.fromOutside(query);
+    on.fromWeb(answer);
+    for (const { key, flow } of on.flows()) {
+      on.changeFlow(key, { created: flow.created - age, conntrackSynced: flow.conntrackSynced - age });
+    }
+    on.fromOutside(query);
+    expect(status()).toBe(expected);
+    expect(seconds()).toSatisfy(about(kept));
+  });
+
+  test.each([
+    ["waits for its turn", 3n, 10_000n, 100],
+    ["does not wait for longer than 8 s", 9n, 10_000n, timeouts.udp],
+    ["is refreshed where there is one left", 3n, 9_999n, timeouts.udp],
+  ])("a busy one on a CPU with very many %s", (_name, age, used, expected) => {
+    on.fromOutside(query);
+    for (const entry of on.conntrack()) setTimeoutOf(entry, 100);
+    for (const { key, flow } of on.flows()) {
+      on.changeFlow(key, {
+        conntrackSynced: flow.conntrackSynced - age * second,
+        state: FlowState.ESTABLISHED,
+      });
+      datapath.write("sync_budgets", 0, { begin: flow.lastSeen, used });
+    }
+    on.fromOutside(query);
+    expect(seconds()).toSatisfy(about(expected));
+  });
+
+  test("one way only is never a stream", () => {
+    on.fromOutside(query);
+    for (const { key, flow } of on.flows()) {
+      on.changeFlow(key, {
+        created: flow.created - 10n * second,
+        conntrackSynced: flow.conntrackSynced - 10n * second,
+        state: FlowState.ESTABLISHED,
+      });
+    }
+    on.fromOutside(query);
+    expect(status()).toBe(0);
+    expect(seconds()).toSatisfy(about(timeouts.udp));
+  });
+});

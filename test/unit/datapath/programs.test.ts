@@ -1,0 +1,192 @@
+/**
+ * The loaded datapath over a restart, with the real kernel: what is pinned is used on only if every byte of it means what it
+ * did.
+ */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Logger } from "pino";
+import { expect, onTestFinished, test } from "vitest";
+import { Datapath } from "../../../src/datapath/datapath.js";
+import { familyMaps } from "../../../src/datapath/families.js";
+import { Pins } from "../../../src/datapath/pins.js";
+import { kernelSettings } from "../../../src/datapath/programs.js";
+import { type Flow, FlowState, layoutHash, mapDefinitions, SLOT_NONE } from "../../../src/generated/index.js";
+import { TIMEOUT_DEFAULTS } from "../../../src/host/sysctl.js";
+import { BpfMap, BpfObject, BpfProgram, tcxPrograms } from "../../../src/native/index.js";
+import { bpffs, closing, compile, enterNewNamespace, ifindexOf, run } from "../native/support.js";
+import { dual, ip, planOf, port } from "./scene.js";
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+function scene() {
+  enterNewNamespace();
+  const stateDir = mkdtempSync(join(tmpdir(), "fwn-"));
+  onTestFinished(() => rmSync(stateDir, { recursive: true }));
+  const root = join(bpffs(), "fairway");
+  const warnings: string[] = [];
+  const log = {
+    ...quiet,
+    warn: (_: unknown, message: string) => warnings.push(message),
+  } as unknown as Logger;
+  const state = join(stateDir, "state.json");
+  return {
+    warnings,
+    pins: new Pins(root),
+    saved: () => JSON.parse(readFileSync(state, "utf8")) as Record<string, unknown>,
+    save: (value: Record<string, unknown>) => writeFileSync(state, JSON.stringify(value)),
+    open: (flowsMax = 4096) =>
+      Datapath.open({ bpffs: root, stateDir, flowsMax, timeouts: TIMEOUT_DEFAULTS, log }),
+  };
+}
+
+/** Two real devices, an uplink and an endpoint's. */
+function devices() {
+  run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "eth0p");
+  run("ip", "link", "add", "veth1", "type", "veth", "peer", "name", "veth1p");
+  const container = dual(1, { ifindex: ifindexOf("veth1") });
+  const uplink = { name: "eth0", mtu: 1500, l3: false, addresses: [], ipv6: undefined };
+  return planOf([container], {
+    ports: [port(container, 80), port(container, 80, { address: "::", containerAddress: "2001:db8:17::1" })],
+    uplinks: [{ ...uplink, ifindex: ifindexOf("eth0") }],
+  });
+}
+
+test("is used on by the same version, and taken away by one of another layout", async () => {
+  const { open, saved, save, warnings } = scene();
+  const plan = devices();
+  const first = open();
+  expect(first.adopted).toBe(false);
+  expect(saved()).toMatchObject({ layout: layoutHash });
+  const applied = await first.apply(plan);
+  expect(applied.warnings).toEqual([]);
+  first.close();
+
+  const second = open();
+  expect(second.adopted).toBe(true);
+  expect(await second.apply(plan)).toMatchObject({ added: 0, removed: 0 });
+  second.close();
+  expect(warnings).toEqual([]);
+
+  save({ ...saved(), layout: "0123456789abcdef" });
+  const third = open();
+  expect(third.adopted).toBe(false);
+  expect(warnings.join()).toMatch(/starting afresh/);
+  expect(saved()).toMatchObject({ layout: layoutHash });
+  expect((await third.apply(plan)).added).toBe(applied.added);
+  third.close();
+
+  // Nobody knows who pinned it.
+  const { layout: _, ...rest } = saved();
+  save(rest);
+  const fourth = open();
+  expect(fourth.adopted).toBe(false);
+  fourth.close();
+}, 60_000);
+
+test("keeps the endpoints over a flow table of another size, and counts anew", async () => {
+  const { open } = scene();
+  const plan = devices();
+  const first = open(4096);
+  await first.apply(plan);
+  first.sweep();
+  expect(first.reader.flows()).toMatchObject({ entries: 0, maxEntries: 8192, inserted: 0, evicted: 0 });
+  first.close();
+  const second = open(8192);
+  expect(second.adopted).toBe(true);
+  expect(await second.apply(plan)).toMatchObject({ added: 0, removed: 0 });
+  second.sweep();
+  expect(second.reader.flows()).toMatchObject({ entries: 0, maxEntries: 16_384, evicted: 0 });
+  second.close();
+}, 60_000);
+
+test("has idle and void flows of both families swept out by the kernel, and the others counted", async () => {
+  const { open, pins } = scene();
+  const datapath = open();
+  const epoch = datapath.bumpEpoch();
+  const now = process.hrtime.bigint();
+  const outside = { slot: SLOT_NONE, generation: 0 };
+  for (const family of [4, 6] as const) {
+    const name = familyMaps.flows[family];
+    const map = closing(BpfMap.openPinned(pins.map(name)));
+    const { key, value } = mapDefinitions[name];
+    const end = family === 4 ? (n: number) => `198.18.0.${n}` : (n: number) => `2001:db8::${n}`;
+    const put = (n: number, proto: number, flow: Partial<Flow>) => {
+      const empty = value.decode(Buffer.alloc(value.size));
+      const entry = {
+        ...empty,
+        flow: { ...empty.flow, epoch, lastSeen: now, from: outside, to: outside, ...flow },
+      };
+      map.set(
+        key.encode({ ifindex: 1, saddr: end(n), daddr: end(200), sport: n, dport: 80, proto }),
+        value.encode(entry),
+      );
+    };
+    const ago = (seconds: number) => now - BigInt(seconds) * 1_000_000_000n;
+    put(1, 6, {});
+    put(2, 6, { lastSeen: ago(130), state: FlowState.ESTABLISHED });
+    put(3, 17, { lastSeen: ago(100) });
+    // Never answered, half closed, too short for a stream.
+    put(8, 6, { lastSeen: ago(130), state: FlowState.NEW });
+    put(9, 6, { lastSeen: ago(130), state: FlowState.CLOSING });
+    put(10, 17, { lastSeen: ago(40), created: ago(41) });
+    // Idle, closed, of an epoch before, and of an endpoint that is gone.
+    put(4, 17, { lastSeen: ago(130) });
+    put(5, 6, { lastSeen: ago(20), state: FlowState.CLOSED });
+    put(6, 6, { epoch: epoch - 1 });
+    put(7, 6, { to: { slot: 3, generation: 9 } });
+  }
+  datapath.sweep();
+  expect(datapath.reader.flows()).toMatchObject({ entries: 6, evicted: 0 });
+  const byName = new Map(datapath.reader.maps().map((m) => [m.map, m.entries]));
+  expect([byName.get("flows_ipv4"), byName.get("flows_ipv6")]).toEqual([3, 3]);
+  datapath.close();
+}, 60_000);
+
+test("goes where there is no Ethernet header, and says who sees packets after it", async () => {
+  const { open } = scene();
+  const plan = devices();
+  run("ip", "tuntap", "add", "tun0", "mode", "tun");
+  const [eth0] = plan.uplinks;
+  const tun0 = {
+    ifindex: ifindexOf("tun0"),
+    name: "tun0",
+    mtu: 1500,
+    l3: true,
+    addresses: [],
+    ipv6: undefined,
+  };
+  const datapath = open();
+  const [container] = plan.endpoints;
+  const one = container === undefined ? [] : [{ ...container, ip: ip("172.17.0.1") }];
+  const both = { ...plan, endpoints: one, ports: [], uplinks: [eth0, tun0].filter((u) => u !== undefined) };
+  expect((await datapath.apply(both)).warnings).toEqual([]);
+  const at = (direction: "ingress" | "egress") =>
+    tcxPrograms({ ifindex: tun0.ifindex, direction }).map((id) => closing(BpfProgram.openById(id)).info.name);
+  // The kernel keeps 15 characters.
+  expect([at("ingress"), at("egress")]).toEqual([["uplink_ingress_"], ["uplink_egress_l"]]);
+  expect(await datapath.apply(both)).toMatchObject({ added: 0, removed: 0 });
+  const sample = closing(BpfObject.open(compile("sample"), "sample"));
+  sample.load();
+  const other = closing(sample.program("tcx_two"));
+  closing(other.attachTcx({ ifindex: tun0.ifindex, direction: "ingress" }));
+  expect((await datapath.apply(both)).warnings).toEqual([]);
+  closing(other.attachTcx({ ifindex: tun0.ifindex, direction: "egress" }));
+  expect((await datapath.apply(both)).warnings).toMatchObject([
+    {
+      code: "uplink_program_after",
+      message: expect.stringContaining(`tun0: the program tcx_two (id ${other.info.id})`),
+    },
+  ]);
+  datapath.close();
+}, 60_000);
+
+test.each([
+  ["6.1.0-18-amd64", 0, 0],
+  ["6.9.12", 0, 0],
+  ["6.10.0-rc1", 32, 0],
+  ["6.16.3-cloud", 32, 128],
+  ["7.0.1", 32, 128],
+])("a kernel %s is asked for no more than it knows", (kernel, mark, ipv6) => {
+  expect(kernelSettings(kernel)).toEqual({ fib_mark_flag: mark, ipv6_checksum_flag: ipv6 });
+});
