@@ -11,7 +11,7 @@ import { flowTableCounters, MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
 import { isOurs, networkNamespace } from "./namespace.js";
 import { Pins, unmountOwn } from "./pins.js";
-import { PolicyApplier } from "./policy.js";
+import { PolicyApplier, type PolicyResult } from "./policy.js";
 import { type LoadedPrograms, loadPrograms } from "./programs.js";
 import type { DatapathReader } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
@@ -129,10 +129,9 @@ export class Datapath {
 
   /** Makes the kernel's state that of the plan; see Applier.apply(). Policies are there before the ports that they are of. */
   async apply(plan: Plan): Promise<ApplyResult> {
-    const policy = this.#policy.apply(plan.policy, plan.unsure.length > 0);
+    const policy = this.#applyPolicy(plan);
     const result = await this.#applier.apply(plan, this.#xdp.flags(plan.policy.xdp));
     const xdp = this.#xdp.reconcile(plan.policy.xdp);
-    if (policy.stricter) this.bumpEpoch();
     this.#placed = result.placed;
     this.#plan = plan;
     return {
@@ -140,6 +139,19 @@ export class Datapath {
       added: result.added + policy.added + xdp.added,
       removed: result.removed + policy.removed + xdp.removed,
     };
+  }
+
+  /** Connections that a stricter policy may refuse are judged anew at once: what comes next may fail, and be tried again. */
+  #applyPolicy(plan: Plan): PolicyResult {
+    let stricter = true;
+    try {
+      const result = this.#policy.apply(plan.policy, plan.unsure.length > 0);
+      stricter = result.stricter;
+      return result;
+    } finally {
+      // Also after half of the lists: when they are compared again, that half is no change any more.
+      if (stricter) this.bumpEpoch();
+    }
   }
 
   /** Devices that are gone: their endpoints are taken out at once. Returns their number. */
