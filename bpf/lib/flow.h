@@ -124,7 +124,14 @@ struct flow_ends {
 	__u32 slot;
 	__u32 uplink_ifindex;     /* where the outside's packets arrive */
 	bool endpoint_originated; /* the container opened the connection */
+	bool judged;              /* the packet came from outside, so the policy has let it in */
 };
+
+/* Whether a direction's packets leave the endpoint. */
+static __always_inline bool is_transmit(const struct flow_ends *ends, enum flow_direction flow_direction)
+{
+	return ends->endpoint_originated == (flow_direction == FLOW_ORIGINAL);
+}
 
 /*
  * Writes one direction's entry: what arrives with tuple arriving leaves as the answer to tuple answered. (Conntrack's
@@ -135,7 +142,7 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 				       const struct flow_ends *ends, enum flow_direction flow_direction,
 				       enum flow_origin origin, bool anchored, bool provisional)
 {
-	bool transmit = ends->endpoint_originated == (flow_direction == FLOW_ORIGINAL);
+	bool transmit = is_transmit(ends, flow_direction);
 	struct endpoint_ref endpoint = { .slot = ends->slot, .generation = ends->endpoint->generation };
 	flow_key_t key;
 	flow_t flow = {};
@@ -164,6 +171,20 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 	return flow_put(&key, &flow);
 }
 
+/*
+ * Whether a direction may have its entry already. What has one is not judged by the policy any more, so where there is one, and
+ * the packet at hand is the container's, the other side's first packet has to come past it before.
+ */
+static __always_inline bool is_due(const struct flow_ends *ends, enum flow_direction flow_direction)
+{
+	struct control *record;
+
+	if (ends->judged || is_transmit(ends, flow_direction))
+		return true;
+	record = control_get();
+	return record && !record->policy;
+}
+
 /* Gives a connection that we made the flow entries of both directions. REASON_NONE, or why not. Does not release ct. */
 static __always_inline enum reason flow_open(const struct nf_conn *ct, const struct packet *packet,
 					     const struct flow_ends *ends, enum flow_origin origin)
@@ -172,8 +193,10 @@ static __always_inline enum reason flow_open(const struct nf_conn *ct, const str
 	const struct nf_conntrack_tuple *reply = &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
 	bool anchored = packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED;
 
-	if (flow_write(original, reply, packet, ends, FLOW_ORIGINAL, origin, anchored, false) ||
-	    flow_write(reply, original, packet, ends, FLOW_REPLY, origin, anchored, false))
+	if (is_due(ends, FLOW_ORIGINAL) &&
+	    flow_write(original, reply, packet, ends, FLOW_ORIGINAL, origin, anchored, false))
+		return REASON_FLOW_TABLE_FULL;
+	if (is_due(ends, FLOW_REPLY) && flow_write(reply, original, packet, ends, FLOW_REPLY, origin, anchored, false))
 		return REASON_FLOW_TABLE_FULL;
 	return REASON_NONE;
 }

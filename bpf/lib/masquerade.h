@@ -117,7 +117,7 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
  */
 static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
 {
-	struct flow_ends ends = { .endpoint_originated = true, .uplink_ifindex = skb->ifindex };
+	struct flow_ends ends = { .endpoint_originated = true, .judged = true, .uplink_ifindex = skb->ifindex };
 	__u32 port = bpf_ntohs(packet->dport);
 	__u8 *used = bpf_map_lookup_elem(&masquerade_ports, &port);
 	enum reason reason = REASON_TO_HOST;

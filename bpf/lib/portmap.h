@@ -31,7 +31,9 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 					   __u32 *slot)
 {
 	struct endpoint *endpoint = endpoint_get(port->slot, port->generation);
-	struct flow_ends ends = { .endpoint = endpoint, .slot = port->slot, .uplink_ifindex = skb->ifindex };
+	struct flow_ends ends = {
+		.endpoint = endpoint, .slot = port->slot, .uplink_ifindex = skb->ifindex, .judged = true
+	};
 	enum reason reason;
 	struct route route;
 	struct nf_conn *ct;
