@@ -8,6 +8,8 @@ const QUIET_MS = 100;
 const MOST_MS = 1_000;
 /** Reading takes tens of milliseconds: no more often than this. */
 const APART_MS = 1_000;
+/** The engine takes a network off its list, and its bridge away, before its last rules are gone. */
+const LINGER_MS = 10_000;
 /** Nobody tells of changes in the kernel's old tables. */
 const LEGACY_MS = 5_000;
 
@@ -21,6 +23,8 @@ export class FirewallWatch {
   #known: { of: string; state: FirewallState } | undefined;
   #readAt = Number.NEGATIVE_INFINITY;
   #changes = 0;
+  readonly #bridges = new Lingering(LINGER_MS);
+  readonly #snatAddresses = new Lingering(LINGER_MS);
 
   /** @param changed there may be something new to see with look() */
   constructor(
@@ -38,7 +42,12 @@ export class FirewallWatch {
   }
 
   /** The rules as they are, read anew only if they, or what they are judged by, may have changed since. */
-  async look(engine: EngineTraces, uplinks: ReadonlySet<string>): Promise<FirewallState> {
+  async look(listed: EngineTraces, uplinks: ReadonlySet<string>): Promise<FirewallState> {
+    const engine = {
+      ...listed,
+      bridges: this.#bridges.with(listed.bridges),
+      snatAddresses: this.#snatAddresses.with(listed.snatAddresses),
+    };
     const of = [engine.bridges, engine.hostBridges, engine.snatAddresses, uplinks]
       .map((s) => [...s].sort().join())
       .join(";");
@@ -76,5 +85,21 @@ export class FirewallWatch {
       },
       Math.max(now, quiet, this.#readAt + APART_MS) - now,
     );
+  }
+}
+
+/** What was there a short while ago. */
+class Lingering {
+  /** With when each was last there, ms. */
+  readonly #seen = new Map<string, number>();
+
+  constructor(private readonly lingerMs: number) {}
+
+  /** What is there now, and what lingers. */
+  with(now: ReadonlySet<string>): ReadonlySet<string> {
+    const time = performance.now();
+    for (const name of now) this.#seen.set(name, time);
+    for (const [name, at] of this.#seen) if (time - at > this.lingerMs) this.#seen.delete(name);
+    return new Set(this.#seen.keys());
   }
 }

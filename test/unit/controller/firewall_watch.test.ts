@@ -65,6 +65,26 @@ test("judges IPv4 and IPv6 apart, by each one's own rules", async () => {
   expect((await look(firewall)).routingObstacle).toEqual({ 4: mine, 6: mine });
 });
 
+test("knows the last rules of a network that the engine lists no more for its own", async () => {
+  const firewall = watch();
+  const rules = [
+    ["-s", "198.18.5.0/24", "!", "-o", "named", "-j", "MASQUERADE"],
+    ["-s", "198.18.6.0/24", "!", "-o", "sourced", "-j", "SNAT", "--to-source", "198.18.2.2"],
+  ];
+  const listed = {
+    ...engine,
+    bridges: new Set([...engine.bridges, "named", "sourced"]),
+    snatAddresses: new Set(["198.18.2.2"]),
+  };
+  for (const rule of rules) run("iptables-nft", "-t", "nat", "-A", "POSTROUTING", ...rule);
+  const own = { routingObstacle: { 4: undefined } };
+  expect(await firewall.look(listed, uplinks)).toMatchObject(own);
+  firewall.forget();
+  expect(await look(firewall)).toMatchObject(own);
+  // Of a bridge that never was the engine's they are the user's.
+  expect((await look(watch())).routingObstacle[4]).toContain("! -o named");
+});
+
 test("looks at the kernel's old tables of IPv6 as well", async () => {
   const firewall = closing(new FirewallWatch(() => calls.push(performance.now()), 300));
   run("ip6tables-legacy", "-A", "FORWARD", "-s", "2001:db8::7", "-j", "DROP");
