@@ -29,7 +29,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   }
 
   test("without limits it counts, and deletes none", () => {
-    idleFor(10_000n * second);
+    idleFor(60n * second);
     expect(datapath.sweep()).toMatchObject({
       entries: entries(4),
       deleted: [0n, 0n],
