@@ -38,6 +38,25 @@ const answers = async (
   local = "",
 ) => (await ask(from, proto, host, 1, to, local)).answered === 1;
 
+/** Who is answered and who isn't, all asked at once: by both protocols. */
+async function expectAnswers(expected: readonly (readonly [Namespace, boolean])[], why = ""): Promise<void> {
+  const asked = expected.flatMap(([from, answered]) =>
+    (["tcp", "udp"] as const).map((proto) => ({ from, proto, answered })),
+  );
+  const got = await Promise.all(
+    asked.map(async ({ from, proto }) => ({ from, proto, answered: await answers(from, proto) })),
+  );
+  const told = (list: typeof asked) => list.map((a) => `${a.from.name} ${a.proto} ${why}: ${a.answered}`);
+  expect(told(got)).toEqual(told(asked));
+}
+
+/** IPv6 to the host's address, TCP, from two addresses of the neighbour's. */
+async function expectIpv6(lab: Lab, expected: { neighbour: boolean; other: boolean }): Promise<void> {
+  const ask = (from: string) => answers(lab.neighbour, "tcp", ipv6.host, port, from);
+  const [neighbour, other] = await Promise.all([ask(ipv6.neighbour), ask(ipv6.other)]);
+  expect({ neighbour, other }).toEqual(expected);
+}
+
 interface LinkWithXdp {
   xdp?: { mode: number; prog: { id: number } };
 }
@@ -119,18 +138,17 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
               });
           });
           expect(taken.receive.fast).toBeGreaterThan(5);
-          for (const proto of ["tcp", "udp"] as const)
-            expect(await answers(lab.client, proto), `${proto}, fast`).toBe(false);
+          await expectAnswers([[lab.client, false]], "fast");
           // By IPv6 to a container that has IPv4 only: docker-proxy.
-          expect(await answers(lab.neighbour, "tcp", ipv6.host, port, ipv6.neighbour)).toBe(true);
-          expect(await answers(lab.neighbour, "tcp", ipv6.host, port, ipv6.other)).toBe(false);
+          await expectIpv6(lab, { neighbour: true, other: false });
 
           await foreignRule("-I");
           await sleep(1500);
-          for (const proto of ["tcp", "udp"] as const) {
-            expect(await answers(lab.neighbour, proto), `${proto}, slow`).toBe(true);
-            expect(await answers(lab.client, proto), `${proto}, slow`).toBe(false);
-          }
+          const judged = [
+            [lab.neighbour, true],
+            [lab.client, false],
+          ] as const;
+          await expectAnswers(judged, "slow");
           await foreignRule("-D");
           expect(await dropped(fairway, "port_denied", "guarded")).toBeGreaterThanOrEqual(4);
           // The host's own service is nobody's published port.
@@ -151,12 +169,12 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
             "fairway.deny": "198.18.0.0/15, 2001:db8:2::/64",
             "fairway.allow": `${addresses.client}, 2001:db8:2::4, 0.0.0.0/0, ::/0`,
           });
-          for (const proto of ["tcp", "udp"] as const) {
-            expect(await answers(lab.client, proto), proto).toBe(true);
-            expect(await answers(lab.neighbour, proto), proto).toBe(false);
-          }
-          expect(await answers(lab.neighbour, "tcp", ipv6.host, port, ipv6.neighbour)).toBe(false);
-          expect(await answers(lab.neighbour, "tcp", ipv6.host, port, ipv6.other)).toBe(true);
+          const judged = [
+            [lab.client, true],
+            [lab.neighbour, false],
+          ] as const;
+          await expectAnswers(judged);
+          await expectIpv6(lab, { neighbour: false, other: true });
         }),
       60_000,
     );
@@ -166,15 +184,19 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
       () =>
         withFairway(["--xdp", mode], async (fairway) => {
           await guarded(lab, fairway, { "fairway.limit": "6/m,burst=6" });
-          for (const [from, address] of [
+          const sources = [
             ["client", addresses.client],
             ["neighbour", addresses.neighbour],
-          ] as const)
-            for (const proto of ["tcp", "udp"] as const)
+          ] as const;
+          const asked = sources.flatMap(([from, address]) =>
+            (["tcp", "udp"] as const).map(async (proto) =>
               expect(await ask(lab[from], proto, addresses.host, 30), `${from}, ${proto}`).toEqual({
                 answered: 6,
                 seen: [address],
-              });
+              }),
+            ),
+          );
+          await Promise.all(asked);
           expect(await dropped(fairway, "limited", "guarded")).toBeGreaterThanOrEqual(4 * 24);
           // One connection, many packets: the bucket earns one token in 10 s.
           await sleep(11_000);
@@ -193,17 +215,17 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
           ["--xdp", mode, "--deny", "0.0.0.0/0,::/0", "--allow", `198.18.2.0/24,${ipv6.neighbour}`],
           async (fairway) => {
             await guarded(lab, fairway, {});
-            for (const proto of ["tcp", "udp"] as const) {
-              expect(await answers(lab.neighbour, proto), proto).toBe(true);
-              expect(await answers(lab.client, proto), proto).toBe(false);
-            }
+            const judged = [
+              [lab.neighbour, true],
+              [lab.client, false],
+            ] as const;
+            await expectAnswers(judged);
             expect(await answers(lab.neighbour, "tcp", addresses.host, 7500)).toBe(true);
             expect(await answers(lab.client, "tcp", addresses.host, 7500)).toBe(false);
             // Neighbours are discovered anew from addresses that are denied.
             for (const host of [lab.host, lab.neighbour])
               await host.exec(["ip", "-6", "neigh", "flush", "dev", "eth0"]);
-            expect(await answers(lab.neighbour, "tcp", ipv6.host, port, ipv6.neighbour)).toBe(true);
-            expect(await answers(lab.neighbour, "tcp", ipv6.host, port, ipv6.other)).toBe(false);
+            await expectIpv6(lab, { neighbour: true, other: false });
             expect(await dropped(fairway, "source_denied", "")).toBeGreaterThan(3);
           },
         ),
@@ -254,8 +276,7 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
           "fairway.allow": `${addresses.client},198.18.2.1/24`,
           "fairway.limit": "many",
         });
-        for (const proto of ["tcp", "udp"] as const)
-          expect(await answers(lab.client, proto), proto).toBe(false);
+        await expectAnswers([[lab.client, false]]);
         expect(fairway.log).toMatch(
           /container guarded: label fairway\.allow: .*198\.18\.2\.0\/24.*nobody is allowed/,
         );
