@@ -509,6 +509,13 @@ onBothFamilies("learning", datapath, (on) => {
     },
   );
 
+  test("after a FIN both ways all of it is the kernel's", () => {
+    learned();
+    on.fromOutside({ flags: fin | ack });
+    expectUntouched(on.fromWeb(on.reply({ flags: fin | ack })));
+    expect(on.flows()).toEqual([]);
+  });
+
   test("a half-closed one that stays busy is kept for as long as the kernel would", () => {
     learned();
     on.fromOutside({ flags: fin | ack });

@@ -222,6 +222,22 @@ const fragmented: Oddity = (random, packet) => {
   ]);
 };
 
+/** The packet with a VLAN tag: all that follows the MACs is four bytes further on. */
+function vlanTagged(random: Random, packet: Packet): FrameStep[] {
+  const one = plain({ ...packet, note: `${packet.note}, VLAN tag` });
+  const { frame: bytes, learned } = one;
+  const tagged = new Uint8Array(bytes.length + 4);
+  tagged.set(bytes.subarray(0, 12));
+  tagged.set([0x81, 0, random.pick([0, 0x20]), packet.origin.flow & 7], 12);
+  tagged.set(bytes.subarray(12), 16);
+  const shifted = learned && {
+    ...learned,
+    at: learned.at + 4,
+    checksums: learned.checksums.map((at) => at + 4),
+  };
+  return [{ ...one, frame: tagged, ...(shifted && { learned: shifted }) }];
+}
+
 function withoutLearned(one: FrameStep): FrameStep {
   const { learned: _, ...rest } = one;
   return rest;
@@ -268,13 +284,7 @@ const oddities: readonly Oddity[] = [
     bytes.set([2, 0, 0, 0, 98, 98], 6);
     return bytes;
   }),
-  withBytes("VLAN tag", (random, bytes, { origin }) => {
-    const tagged = new Uint8Array(bytes.length + 4);
-    tagged.set(bytes.subarray(0, 12));
-    tagged.set([0x81, 0, random.pick([0, 0x20]), origin.flow & 7], 12);
-    tagged.set(bytes.subarray(12), 16);
-    return tagged;
-  }),
+  vlanTagged,
   fragmented,
   fragmented,
   fragmented,

@@ -68,11 +68,33 @@ export class Runner {
         part = next;
         continue;
       }
-      if (part.kind === "pause") await sleep(part.ms);
-      else await this.control(part);
+      await this.#pass(part);
       part = parts.next().value;
     }
     return run;
+  }
+
+  /** Plays steps one by one: `arrivals` plays its own and returns what it caused. */
+  *single(
+    steps: readonly Numbered[],
+  ): Iterable<Numbered & { readonly arrivals: () => Promise<Both<readonly Arrival[]>> }> {
+    const run = new Run(this.sides);
+    const none = { docker: [], fairway: [] };
+    for (const { index, step } of steps)
+      yield {
+        index,
+        step,
+        arrivals: async () => {
+          if (step.kind === "frame") return run.effects({ index, step });
+          await this.#pass(step);
+          return none;
+        },
+      };
+  }
+
+  async #pass(step: PauseStep | ControlStep): Promise<void> {
+    if (step.kind === "pause") await sleep(step.ms);
+    else await this.control(step);
   }
 
   async control({ control }: ControlStep): Promise<void> {
@@ -121,14 +143,7 @@ class Run implements Outcome {
 
   /** Plays one batch and judges it. */
   async play(batch: readonly NumberedFrame[]): Promise<void> {
-    this.frames += batch.length;
-    const [docker, fairway] = await Promise.all(sideNames.map((name) => this.#send(this.sides[name], batch)));
-    if (!docker || !fairway) throw new Error("unreachable");
-    const by: Both<Arrival[][]> = { docker: group(docker, batch), fairway: group(fairway, batch) };
-    this.arrivals += docker.arrivals.length;
-    batch.forEach(({ index, step }, i) => {
-      for (const name of sideNames) this.#ports.learn(name, index, step, by[name][i] ?? []);
-    });
+    const by = await this.#sendBoth(batch);
     let { differences, allowed } = this.#compare(batch, by);
     if (differences.length > 0) {
       await this.#lateArrivals(by);
@@ -139,6 +154,26 @@ class Run implements Outcome {
     }
     this.differences = differences;
     for (const name of allowed) this.allowed.set(name, (this.allowed.get(name) ?? 0) + 1);
+  }
+
+  /** Plays one frame and returns what it caused, unjudged. */
+  async effects(frame: NumberedFrame): Promise<Both<readonly Arrival[]>> {
+    const by = await this.#sendBoth([frame]);
+    await this.#lateArrivals(by);
+    return { docker: by.docker.flat(), fairway: by.fairway.flat() };
+  }
+
+  /** What a batch's frames caused on each host, frame by frame. */
+  async #sendBoth(batch: readonly NumberedFrame[]): Promise<Both<Arrival[][]>> {
+    this.frames += batch.length;
+    const [docker, fairway] = await Promise.all(sideNames.map((name) => this.#send(this.sides[name], batch)));
+    if (!docker || !fairway) throw new Error("unreachable");
+    const by: Both<Arrival[][]> = { docker: group(docker, batch), fairway: group(fairway, batch) };
+    this.arrivals += docker.arrivals.length;
+    batch.forEach(({ index, step }, i) => {
+      for (const name of sideNames) this.#ports.learn(name, index, step, by[name][i] ?? []);
+    });
+    return by;
   }
 
   #same(step: FrameStep, at: number, by: Both<Arrival[][]>): boolean {

@@ -219,6 +219,15 @@ export class Side {
     await this.play(frames, 20_000);
   }
 
+  /** What conntrack knows, a line for each connection. */
+  async connections(): Promise<string[]> {
+    const families = this.options.families.map((family) => `ipv${family}`);
+    const lists = await Promise.all(
+      families.map((family) => this.lab.host.exec(["conntrack", "-L", "-f", family])),
+    );
+    return lists.flatMap(({ stdout }) => stdout.split("\n").filter((line) => line !== "")).sort();
+  }
+
   /** Forgets every connection. */
   async forget(): Promise<void> {
     await this.lab.host.exec(["conntrack", "-F"]);
