@@ -60,13 +60,14 @@ static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t
 
 /*
  * A SYN, FIN or RST of a learned connection, and a FIN of any that the kernel's tracker has seen open, is for the tracker: it
- * decides about what comes next with this tuple. A half-closed connection goes on; after the second FIN all is the kernel's.
+ * decides about what comes next with this tuple. A half-closed connection goes on; after the second FIN all is the kernel's, or
+ * after the first where only one way is known, for the other's FIN would not be seen here.
  */
 static __always_inline void flow_yield(const flow_key_t *key, const struct packet *packet, flow_t *flow)
 {
 	flow_t *answer = flow_answer(flow, packet->proto);
 
-	if (packet->tcp_flags & (TCP_SYN | TCP_RST) || (answer && answer->flow.fin_seen)) {
+	if (packet->tcp_flags & (TCP_SYN | TCP_RST) || !answer || answer->flow.fin_seen) {
 		flow_delete_both(key, flow);
 		return;
 	}

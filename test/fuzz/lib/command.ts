@@ -10,6 +10,8 @@ export interface CommandOptions extends Omit<FuzzOptions, "progress"> {
   readonly replay: readonly string[];
   /** Says after each step of these what it caused and what conntrack knows. */
   readonly trace: boolean;
+  /** Rules whose allowed differences are told. */
+  readonly show: readonly string[];
 }
 
 /**
@@ -35,6 +37,10 @@ async function play(options: CommandOptions): Promise<number> {
   const progress = (text: string) => console.error(`  ${text}`);
   progress(`seed ${options.seed}, IPv${options.families.join(" and IPv")}, engine ${options.engine}`);
   const fuzzer = await Fuzzer.create(options);
+  fuzzer.runner.onAllowed = (name, difference) => {
+    if (!options.show.includes(name)) return;
+    console.log(`allowed by ${name}:\n${tell({ steps: [difference], difference })}`);
+  };
   try {
     if (options.replay.length > 0) return await replay(fuzzer, options);
     const result = await fuzzer.fuzz({ ...options, progress });

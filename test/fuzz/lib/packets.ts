@@ -25,8 +25,14 @@ export const endsOf = (family: Family, end: End): Ends => ({
 });
 
 /** Where a learned port goes. */
-function learnedPort(origin: Origin, at: number, checksums: readonly number[]): Learned | undefined {
-  return origin.answers && origin.opened !== undefined ? { at, checksums, of: origin.opened } : undefined;
+function learnedPort(
+  origin: Origin,
+  at: number,
+  checksums: readonly number[],
+  udp: boolean,
+): Learned | undefined {
+  if (!origin.answers || origin.opened === undefined) return undefined;
+  return { at, checksums, of: origin.opened, ...(udp && { udp }) };
 }
 
 function step(
@@ -127,7 +133,7 @@ function plain({
 }: Packet): FrameStep {
   const l4 = l4Offset(ends.family, ip);
   const checksums = port.checksum === undefined ? [] : [l4 + port.checksum];
-  const learned = learnedPort(origin, l4 + port.port, checksums);
+  const learned = learnedPort(origin, l4 + port.port, checksums, payload.number === protocol.udp);
   return step(end, origin, note, frame(ends, ip, payload), learned, through);
 }
 
@@ -324,7 +330,8 @@ export function icmpError(
   // The quote's own checksum changes with its port, and so the two change nothing in the message's; it may be cut off.
   const hasChecksum = places.checksum !== undefined && places.checksum + 2 <= quote.length - header;
   const checksums = hasChecksum ? [inner + (places.checksum ?? 0)] : [l4 + 2];
-  const learned = learnedPort({ ...origin, answers }, inner + port, checksums);
+  const isUdp = hasChecksum && quoted.number === protocol.udp;
+  const learned = learnedPort({ ...origin, answers }, inner + port, checksums, isUdp);
   const note = `ICMP error ${type}/${code} from ${sender}`;
   return step(end, origin, note, frame(ends, ip, message), learned, throughOf(connection, end));
 }

@@ -40,6 +40,9 @@ const batchSize = 500;
 const patienceUs = 20_000;
 
 export class Runner {
+  /** Is told of each difference that a rule allows. */
+  onAllowed: (name: Allowed, difference: Difference) => void = () => {};
+
   constructor(readonly sides: Both<Side>) {}
 
   /** Forgets all that earlier scripts left on the hosts. */
@@ -56,7 +59,7 @@ export class Runner {
 
   /** Plays steps until there are no more, or a difference is found. */
   async play(steps: Iterable<Numbered>): Promise<Outcome> {
-    const run = new Run(this.sides);
+    const run = new Run(this.sides, this.onAllowed);
     const parts = inParts(steps);
     let part = parts.next().value;
     while (part && run.differences.length === 0) {
@@ -139,7 +142,10 @@ class Run implements Outcome {
   #ports = new Ports();
   #odd = new Map<number, Set<Oddity>>();
 
-  constructor(private readonly sides: Both<Side>) {}
+  constructor(
+    private readonly sides: Both<Side>,
+    private readonly onAllowed: Runner["onAllowed"] = () => {},
+  ) {}
 
   /** Plays one batch and judges it. */
   async play(batch: readonly NumberedFrame[]): Promise<void> {
@@ -153,7 +159,10 @@ class Run implements Outcome {
       ({ differences, allowed } = this.#compare(batch, by));
     }
     this.differences = differences;
-    for (const name of allowed) this.allowed.set(name, (this.allowed.get(name) ?? 0) + 1);
+    for (const [name, difference] of allowed) {
+      this.allowed.set(name, (this.allowed.get(name) ?? 0) + 1);
+      this.onAllowed(name, difference);
+    }
   }
 
   /** Plays one frame and returns what it caused, unjudged. */
@@ -240,17 +249,18 @@ class Run implements Outcome {
   #compare(
     batch: readonly NumberedFrame[],
     by: Both<Arrival[][]>,
-  ): { differences: Difference[]; allowed: Allowed[] } {
+  ): { differences: Difference[]; allowed: [Allowed, Difference][] } {
     const differences: Difference[] = [];
-    const allowed: Allowed[] = [];
+    const allowed: [Allowed, Difference][] = [];
     batch.forEach(({ index, step }, i) => {
       const odd = this.#oddities(step);
       if (this.#same(step, i, by)) return;
       const effects = { docker: by.docker[i] ?? [], fairway: by.fairway[i] ?? [] };
       const sent = frameFor(step, this.#ports.learned.fairway);
       const name = allowedDifference({ step, sent, effects, ports: this.#ports, odd });
-      if (name) allowed.push(name);
-      else differences.push({ index, step, effects });
+      const difference = { index, step, effects };
+      if (name) allowed.push([name, difference]);
+      else differences.push(difference);
     });
     return { differences, allowed };
   }
