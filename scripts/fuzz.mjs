@@ -23,6 +23,8 @@ const help = `npm run fuzz -- [options]
   --chapter N       begin at this chapter, as a report names it (default 0)
   --differences N   go on until so many were found (default 1)
   --replay FILE     play a script that was kept, or "corpus" for all of test/fuzz/corpus; may be repeated
+  --show RULE       tell of each difference that this rule allows; may be repeated
+  --trace           show what each step of a replay causes, and what conntrack knows after it
   --help
 `;
 
@@ -60,6 +62,8 @@ function asked() {
         chapter: { ...text, default: "0" },
         differences: { ...text, default: "1" },
         replay: { ...text, multiple: true, default: [] },
+        show: { ...text, multiple: true, default: [] },
+        trace: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     });
@@ -79,6 +83,8 @@ function asked() {
       seed: number("seed"),
       chapter: number("chapter"),
       differences: number("differences"),
+      trace: values.trace,
+      show: values.show,
       replay: values.replay.map((file) => (file === "corpus" ? file : resolve(file))),
     };
   } catch (error) {

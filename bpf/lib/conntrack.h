@@ -132,13 +132,19 @@ static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, con
 
 /*
  * Whether a SYN may take the tuple over, as the kernel itself decides it (nf_conntrack_proto_tcp.c, "Attempt to reopen a
- * closed/aborted connection"): closed ones, and ours that the flow table no longer knows. Only the side that opened it may.
+ * closed/aborted connection"): one that was closed by a FIN, or by a RST of the side that opens it again; and ours that the
+ * flow table no longer knows. Only the side that opened it may.
  */
 static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
 {
 	__u8 state = ct->proto.tcp.state;
 
-	return state == TCP_CONNTRACK_NONE || state >= TCP_CONNTRACK_TIME_WAIT;
+	if (state == TCP_CONNTRACK_NONE)
+		return true;
+	if (state != TCP_CONNTRACK_TIME_WAIT && state != TCP_CONNTRACK_CLOSE)
+		return false;
+	return (ct->proto.tcp.seen[0].flags | ct->proto.tcp.seen[1].flags) & IP_CT_TCP_FLAG_CLOSE_INIT ||
+	       (ct->proto.tcp.last_dir == IP_CT_DIR_ORIGINAL && ct->proto.tcp.last_index == TCP_RST_SET);
 }
 
 /*

@@ -224,6 +224,9 @@ static __always_inline enum reason flow_adopt(const struct nf_conn *ct, const st
 {
 	if (!conntrack_is_adoptable(ct, packet))
 		return REASON_CONNTRACK_STATE;
+	/* A handshake on a connection that the kernel's tracker has seen open: whether it means a new one is the tracker's to say. */
+	if (packet->tcp_flags & TCP_SYN && !conntrack_is_untracked(ct, packet))
+		return REASON_CONNTRACK_STATE;
 	/* The entry may be older than the plan: another container's, or docker-proxy's, which is the host's. */
 	if (!conntrack_is_of(ct, ends))
 		return REASON_CONNTRACK_STATE;

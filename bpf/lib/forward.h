@@ -59,19 +59,20 @@ static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t
 }
 
 /*
- * A SYN, FIN or RST of a learned connection is for the kernel's tracker, which has seen the connection so far, and whose rules
- * decide about the next one with this tuple. A half-closed connection goes on.
+ * A SYN, FIN or RST of a learned connection, and a FIN of any that the kernel's tracker has seen open, is for the tracker: it
+ * decides about what comes next with this tuple. A half-closed connection goes on; after the second FIN all is the kernel's, or
+ * after the first where only one way is known, for the other's FIN would not be seen here.
  */
 static __always_inline void flow_yield(const flow_key_t *key, const struct packet *packet, flow_t *flow)
 {
-	flow_t *answer;
+	flow_t *answer = flow_answer(flow, packet->proto);
 
-	if (packet->tcp_flags & (TCP_SYN | TCP_RST)) {
+	if (packet->tcp_flags & (TCP_SYN | TCP_RST) || !answer || answer->flow.fin_seen) {
 		flow_delete_both(key, flow);
 		return;
 	}
+	flow->flow.fin_seen = 1;
 	flow->flow.state = FLOW_CLOSING;
-	answer = flow_answer(flow, packet->proto);
 	if (answer)
 		answer->flow.state = FLOW_CLOSING;
 }
@@ -98,6 +99,7 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 					   int *verdict, __u32 *slot)
 {
 	flow_t *flow = bpf_map_lookup_elem(&flows, key);
+	enum reason reason;
 	bool last;
 	__u64 now;
 
@@ -117,10 +119,13 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 		return REASON_TCP_CONTROL;
 	}
 	now = bpf_ktime_get_coarse_ns();
-	if (!flow_sync_conntrack(skb, packet, flow, now)) {
+	reason = flow_sync_conntrack(skb, packet, flow, now);
+	if (reason == REASON_STALE_FLOW)
 		flow_delete(key);
-		return REASON_STALE_FLOW;
-	}
+	else if (reason == REASON_TCP_CONTROL)
+		flow_yield(key, packet, flow);
+	if (reason != REASON_NONE)
+		return reason;
 	flow->flow.last_seen = now;
 	if (flow_wants_anchor(packet, &flow->flow, now))
 		return REASON_ANCHOR;

@@ -117,36 +117,40 @@ static __always_inline bool sync_is_due(const struct flow *flow, __u64 now)
 
 /*
  * Keeps conntrack true for a packet that takes the fast path: at a direction's first packets, at a FIN or RST, and once in
- * CONNTRACK_SYNC_INTERVAL (with very many flows less often). False when the entry is void: conntrack no longer knows the
- * connection, knows it now where the entry held only until then, or knows it closed.
+ * CONNTRACK_SYNC_INTERVAL (with very many flows less often). REASON_NONE: the packet may go. REASON_STALE_FLOW: the entry is
+ * void, since conntrack no longer knows the connection, knows it now where the entry held only until then, or knows it closed.
+ * REASON_TCP_CONTROL: a FIN of a connection that the kernel's tracker has seen open is for the tracker.
  */
-static __always_inline bool flow_sync_conntrack(struct __sk_buff *skb, const struct packet *packet, flow_t *flow,
-						__u64 now)
+static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, const struct packet *packet, flow_t *flow,
+						       __u64 now)
 {
 	bool closing = packet->tcp_flags & (TCP_FIN | TCP_RST);
 	bool due = sync_is_due(&flow->flow, now);
+	enum reason reason = REASON_NONE;
 	struct nf_conn *ct;
 	__u8 dir;
 
 	if (!closing && !due && (flow->flow.state != FLOW_NEW || is_first_syn(packet)))
-		return true;
+		return REASON_NONE;
 	ct = conntrack_lookup(skb, packet, &dir);
 	if (!ct)
-		return false;
+		return REASON_STALE_FLOW;
 	if ((flow->flow.provisional && !conntrack_is_untracked(ct, packet)) ||
 	    flow_is_outlived(ct, packet, &flow->flow)) {
 		bpf_ct_release(ct);
-		return false;
+		return REASON_STALE_FLOW;
 	}
 	flow->flow.conntrack_synced = now;
-	if (closing)
+	if (packet->tcp_flags & TCP_FIN && !conntrack_is_untracked(ct, packet))
+		reason = REASON_TCP_CONTROL;
+	else if (closing)
 		flow_close(ct, packet, flow);
 	else if (flow->flow.state == FLOW_NEW)
 		flow_settle(ct, packet, flow);
 	else
 		flow_refresh(ct, packet, &flow->flow, now);
 	bpf_ct_release(ct);
-	return true;
+	return reason;
 }
 
 /*

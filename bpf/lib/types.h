@@ -76,7 +76,8 @@ enum reason {
 	REASON_ASYMMETRIC_ROUTE = 23, /* answers would leave by another device: its reverse path filter decides */
 	REASON_FILTERED = 24,         /* a new connection that a firewall's rules may concern: theirs to decide */
 	REASON_FROM_HOST = 25,        /* from the host itself to a container */
-	REASON_TCP_CONTROL = 26,      /* SYN, FIN or RST of a learned connection: the kernel's tracker has to see it */
+	REASON_TCP_CONTROL =
+		26, /* SYN, FIN or RST of a connection that the kernel's tracker follows: it has to see it */
 	/* dropped */
 	REASON_REWRITE_FAILED = 27, /* a packet half rewritten can't be given to anyone */
 	REASON_BAD_HEADER = 28,     /* XDP: lengths or a version that no stack accepts */

@@ -280,8 +280,15 @@ struct nf_conntrack_tuple_hash {
 	struct nf_conntrack_tuple tuple;
 };
 
+struct ip_ct_tcp_state {
+	__u8 flags;
+};
+
 struct ip_ct_tcp {
+	struct ip_ct_tcp_state seen[2];
 	__u8 state;
+	__u8 last_dir;
+	__u8 last_index;
 };
 
 union nf_conntrack_proto {
@@ -328,6 +335,14 @@ enum tcp_conntrack {
 	TCP_CONNTRACK_SYN_RECV = 2,
 	TCP_CONNTRACK_ESTABLISHED = 3,
 	TCP_CONNTRACK_TIME_WAIT = 7,
+	TCP_CONNTRACK_CLOSE = 8,
+};
+
+#define IP_CT_TCP_FLAG_CLOSE_INIT 0x04
+
+/* net/netfilter/nf_conntrack_proto_tcp.c, enum tcp_bit_set: what last_index says of the last packet */
+enum tcp_bit_set {
+	TCP_RST_SET = 4,
 };
 
 enum nf_nat_manip_type {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { FlowOrigin } from "../../src/generated/types.js";
-import { tcpState, trackByKernel } from "./lib/conntrack.js";
+import { FlowOrigin, FlowState } from "../../src/generated/types.js";
+import { about, tcpState, timeouts, trackByKernel } from "./lib/conntrack.js";
 import { published, useDatapath } from "./lib/datapath.js";
 import { onBothFamilies } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -74,21 +74,42 @@ onBothFamilies(
       expect(on.flows()).toHaveLength(0);
     });
 
-    test("a SYN takes the tuple of a closed one over", () => {
-      trackByKernel({ ...toInternet, state: "timeWait" });
-      const { verdict, packet } = on.fromWeb({ flags: syn });
-      expect(verdict).toBe("redirect");
-      expect(packet.sourcePort).toBe(50000);
-      expect(on.conntrack()).toHaveLength(1);
-    });
+    test.each(["timeWait", "close"] as const)(
+      "a SYN takes the tuple of one over that a FIN brought into %s",
+      (state) => {
+        trackByKernel({ ...toInternet, state });
+        const { verdict, packet } = on.fromWeb({ flags: syn });
+        expect(verdict).toBe("redirect");
+        expect(packet.sourcePort).toBe(50000);
+        expect(on.conntrack()).toHaveLength(1);
+      },
+    );
 
-    test("a SYN does not take a half-closed one's over", () => {
-      trackByKernel({ ...toInternet, state: "finWait" });
+    // The kernel ignores such a SYN, and is told by its answer whether there is a new connection.
+    test.each([
+      ["a half-closed one's", { state: "finWait" }],
+      ["an established one's", { state: "established" }],
+      ["one's that is being opened from both sides", { state: "synSent2" }],
+    ] as const)("a SYN does not take %s over", (_name, how) => {
+      trackByKernel({ ...toInternet, ...how });
       const run = on.fromWeb({ flags: syn });
       expect(run.verdict).toBe("next");
       expect(run.bytes).toEqual(run.before);
       expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
-      expect(on.conntrack()).toMatchObject([{ reply: { dport: 61000 }, tcpState: tcpState.finWait }]);
+      expect(on.conntrack()).toMatchObject([{ reply: { dport: 61000 }, tcpState: tcpState[how.state] }]);
+      expect(on.flows()).toEqual([]);
+    });
+
+    test.each([
+      ["the client", () => on.fromOutside({ flags: syn | ack })],
+      ["the container", () => on.fromWeb(on.reply({ flags: syn | ack }))],
+    ])("a SYN-ACK of %s does not take an established one over", (_name, answer) => {
+      trackByKernel(toPort);
+      const run = answer();
+      expect(run.verdict).toBe("next");
+      expect(run.bytes).toEqual(run.before);
+      expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
+      expect(on.flows()).toEqual([]);
     });
 
     test("a SYN of the answering side does not take a closed one's over", () => {
@@ -98,12 +119,6 @@ onBothFamilies(
       expect(run.bytes).toEqual(run.before);
       expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
       expect(on.conntrack()).toMatchObject([{ original: { saddr: address.client } }]);
-    });
-
-    test("a SYN does not take an established one's over", () => {
-      trackByKernel(toInternet);
-      on.fromWeb({ flags: syn });
-      expect(on.conntrack()).toMatchObject([{ reply: { dport: 61000 } }]);
     });
 
     test("docker-proxy's, which ends at the host, is not", () => {
@@ -125,13 +140,40 @@ onBothFamilies(
       expect(datapath.reasons()).toEqual({ conntrack_state: 1 });
     });
 
-    test("its FIN and RST are carried and told to conntrack", () => {
+    test.each([
+      ["the client", () => on.fromOutside({ flags: fin | ack })],
+      ["the container", () => on.fromWeb(on.reply({ flags: fin | ack }))],
+    ])("a FIN of %s is the tracker's, and half-closed it goes on", (_name, finish) => {
       trackByKernel(toPort);
       on.fromOutside({ flags: ack });
-      expect(on.fromOutside({ flags: fin | ack }).verdict).toBe("redirect");
-      expect(on.conntrack()[0]?.timeout).toBeLessThanOrEqual(120);
+      const run = finish();
+      expect(run.verdict).toBe("next");
+      expect(run.bytes).toEqual(run.before);
+      expect(datapath.reasons()).toEqual({ tcp_control: 1 });
+      // What becomes of conntrack's entry is not ours to say.
+      expect(on.conntrack()[0]?.timeout).toSatisfy(about(300));
+      expect(on.flows().map(({ flow }) => flow.state)).toEqual([FlowState.CLOSING, FlowState.CLOSING]);
+      expect(on.fromWeb(on.reply({ flags: ack })).verdict).toBe("redirect");
+      expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
+      expect(finish().verdict).toBe("next");
+      expect(on.flows()).toHaveLength(2);
+    });
+
+    test("after a FIN both ways all of it is the tracker's", () => {
+      trackByKernel(toPort);
+      on.fromOutside({ flags: ack });
+      on.fromOutside({ flags: fin | ack });
+      expect(on.fromWeb(on.reply({ flags: fin | ack })).verdict).toBe("next");
+      expect(datapath.reasons()).toEqual({ tcp_control: 2 });
+      expect(on.flows()).toEqual([]);
+    });
+
+    test("its RST is carried and told to conntrack", () => {
+      trackByKernel(toPort);
+      on.fromOutside({ flags: ack });
       expect(on.fromWeb(on.reply({ flags: rst })).verdict).toBe("redirect");
-      expect(on.conntrack()[0]?.timeout).toBeLessThanOrEqual(10);
+      expect(on.conntrack()[0]?.timeout).toSatisfy(about(timeouts.finWait));
+      expect(on.flows()).toEqual([]);
     });
 
     test("it is not shown to the kernel's tracker once more", () => {

@@ -509,6 +509,20 @@ onBothFamilies("learning", datapath, (on) => {
     },
   );
 
+  test("after a FIN both ways all of it is the kernel's", () => {
+    learned();
+    on.fromOutside({ flags: fin | ack });
+    expectUntouched(on.fromWeb(on.reply({ flags: fin | ack })));
+    expect(on.flows()).toEqual([]);
+  });
+
+  test("a FIN of a connection learned one way ends that entry: the other way's FIN and the last ACK are the kernel's", () => {
+    given(toPort);
+    on.toWeb({});
+    expectUntouched(on.fromOutside({ flags: fin | ack }));
+    expect(on.flows()).toEqual([]);
+  });
+
   test("a half-closed one that stays busy is kept for as long as the kernel would", () => {
     learned();
     on.fromOutside({ flags: fin | ack });

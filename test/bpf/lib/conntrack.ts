@@ -8,12 +8,22 @@ export const seenReply = 1 << 1;
 export const assured = 1 << 2;
 
 /** TCP_CONNTRACK_* */
-export const tcpState = { none: 0, synSent: 1, established: 3, finWait: 4, timeWait: 7, close: 8 } as const;
+export const tcpState = {
+  none: 0,
+  synSent: 1,
+  established: 3,
+  finWait: 4,
+  timeWait: 7,
+  close: 8,
+  synSent2: 9,
+} as const;
 const stateNames = {
   synSent: "SYN_SENT",
   established: "ESTABLISHED",
   finWait: "FIN_WAIT",
   timeWait: "TIME_WAIT",
+  close: "CLOSE",
+  synSent2: "SYN_SENT2",
 };
 
 /** The kernel's defaults, in seconds. */
@@ -57,7 +67,7 @@ function conntrack(...words: string[]): void {
   execFileSync("conntrack", words, { stdio: ["ignore", "ignore", "pipe"] });
 }
 
-/** Makes the entry that the kernel has of a connection that it let pass. */
+/** Makes the entry that the kernel has of a connection that it let pass (the tool says of TCP that a FIN was seen). */
 export function trackByKernel(connection: KernelConnection): void {
   const { protocol, from, to, fromAs = from, toAs = to, state = "established", answered = true } = connection;
   conntrack(

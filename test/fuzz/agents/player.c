@@ -8,8 +8,11 @@
  *
  * Everything between two veths happens within send(): what a frame caused is in the sockets when it returns,
  * and is told with the frame's number. Bound to one CPU, so that this holds and the order is the same in
- * every run. What comes later (a timer's, another process's) is told with the number of the last frame sent
- * before it; after a batch the player waits until nothing has come for settle_us.
+ * every run. A busy machine's kernel puts some of it off all the same (softirqs that ran for two milliseconds
+ * go on in ksoftirqd); so a frame of the player's own follows each through the CPU's one queue, and when
+ * that comes back at once, the queue is empty. What comes later (a timer's, another process's) is told with
+ * the number of the last frame sent before it; after a batch the player waits until nothing has come for
+ * settle_us.
  *
  * NAT chooses ports, and an answer must be sent to the port that was chosen: the player reads it off the
  * frame that arrived (struct through) and writes it into later frames of the same batch (struct learned).
@@ -24,6 +27,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +56,7 @@ struct learned {
     uint16_t at; /* 0: none */
     uint16_t of;
     uint16_t checksums[2]; /* over it; 0: none */
+    uint16_t udp;          /* the first is UDP's, in which 0 says that there is none */
 } __attribute__((packed));
 
 struct sent {
@@ -72,6 +77,14 @@ struct arrived {
     uint16_t pad;
 } __attribute__((packed));
 
+/* The queue's barrier: an EtherType for experiments, so that no stack takes it. */
+#define ETH_P_BARRIER 0x88b5
+#define BARRIER_MS 2000
+#define BARRIERS_MAX 1000
+/* How often a packet is queued on its way, at most, from veth to veth through bridges and the host. */
+#define HOPS_MAX 8
+
+static int barrier;
 static int sockets[PLACES_MAX];
 static struct pollfd polled[PLACES_MAX];
 static int places;
@@ -142,6 +155,52 @@ static int open_place(const char *path, const char *device) {
     return s;
 }
 
+/* A loopback of the player's own: what is sent there goes through the CPU's queue, behind all that is in it.
+ */
+static void open_barrier(void) {
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    struct sockaddr_ll at = {.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_BARRIER)};
+    int on = 1;
+    if (unshare(CLONE_NEWNET) < 0)
+        die("unshare");
+    barrier = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (barrier < 0 || ioctl(barrier, SIOCSIFFLAGS, &lo) < 0)
+        die("lo");
+    at.sll_ifindex = (int)if_nametoindex("lo");
+    if (setsockopt(barrier, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof on) < 0 ||
+        bind(barrier, (struct sockaddr *)&at, sizeof at) < 0)
+        die("barrier");
+}
+
+/* Sends a frame through the queue and waits for it; whether it came at once. */
+static int pass_barrier(void) {
+    static const uint8_t frame[60] = {[12] = ETH_P_BARRIER >> 8, [13] = ETH_P_BARRIER & 0xff};
+    struct pollfd wait = {.fd = barrier, .events = POLLIN};
+    uint8_t back[sizeof frame];
+    if (write(barrier, frame, sizeof frame) < 0)
+        die("barrier");
+    if (read(barrier, back, sizeof back) > 0)
+        return 1;
+    if (poll(&wait, 1, BARRIER_MS) <= 0 || read(barrier, back, sizeof back) < 0) {
+        fprintf(stderr, "the queue is stuck\n");
+        exit(1);
+    }
+    return 0;
+}
+
+/* Waits until all is done that the frames sent so far caused in this CPU's queue. */
+static void empty_queue(void) {
+    int at_once = 0, wanted = 1;
+    for (int i = 0; i < BARRIERS_MAX && at_once < wanted; i++) {
+        if (pass_barrier())
+            at_once++;
+        else {
+            at_once = 0;
+            wanted = HOPS_MAX;
+        }
+    }
+}
+
 static uint16_t get16(const uint8_t *at) {
     return (uint16_t)(at[0] << 8 | at[1]);
 }
@@ -200,7 +259,8 @@ static void fill_in(uint8_t *frame, size_t length, const struct learned *learned
         uint32_t sum = (uint16_t)~get16(frame + at) + (uint32_t)(uint16_t)~old + new;
         while (sum >> 16)
             sum = (sum & 0xffff) + (sum >> 16);
-        put16(frame + at, (uint16_t)~sum);
+        uint16_t check = (uint16_t)~sum;
+        put16(frame + at, check == 0 && i == 0 && learned->udp ? 0xffff : check);
     }
 }
 
@@ -290,6 +350,7 @@ static uint8_t *play(uint16_t number, uint8_t *at, const uint8_t *end) {
         struct arrived arrived = {.length = sizeof error, .place = PLACE_ERROR, .frame = number};
         tell(&arrived, &error);
     }
+    empty_queue();
     drain(number, &sent.through);
     return at + sent.length;
 }
@@ -311,6 +372,7 @@ int main(int argc, char **argv) {
         polled[places] = (struct pollfd){.fd = sockets[places], .events = POLLIN};
         places++;
     }
+    open_barrier();
     /* What arrived before the first batch is nobody's. */
     drain(0, NULL);
     output_length = 0;

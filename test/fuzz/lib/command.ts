@@ -8,6 +8,10 @@ import { corpus, load, save } from "./saved.js";
 export interface CommandOptions extends Omit<FuzzOptions, "progress"> {
   /** Files to play instead of random chapters; "corpus": all that are kept. */
   readonly replay: readonly string[];
+  /** Says after each step of these what it caused and what conntrack knows. */
+  readonly trace: boolean;
+  /** Rules whose allowed differences are told. */
+  readonly show: readonly string[];
 }
 
 /**
@@ -33,8 +37,12 @@ async function play(options: CommandOptions): Promise<number> {
   const progress = (text: string) => console.error(`  ${text}`);
   progress(`seed ${options.seed}, IPv${options.families.join(" and IPv")}, engine ${options.engine}`);
   const fuzzer = await Fuzzer.create(options);
+  fuzzer.runner.onAllowed = (name, difference) => {
+    if (!options.show.includes(name)) return;
+    console.log(`allowed by ${name}:\n${tell({ steps: [difference], difference })}`);
+  };
   try {
-    if (options.replay.length > 0) return await replay(fuzzer, options.replay);
+    if (options.replay.length > 0) return await replay(fuzzer, options);
     const result = await fuzzer.fuzz({ ...options, progress });
     for (const { chapter, text, shrunk } of result.found) {
       console.log(`\n${text}`);
@@ -50,11 +58,14 @@ async function play(options: CommandOptions): Promise<number> {
   }
 }
 
-async function replay(fuzzer: Fuzzer, asked: readonly string[]): Promise<number> {
-  const files = (await Promise.all(asked.map((one) => (one === "corpus" ? corpus() : [one])))).flat();
+async function replay(fuzzer: Fuzzer, options: CommandOptions): Promise<number> {
+  const files = (
+    await Promise.all(options.replay.map((one) => (one === "corpus" ? corpus() : [one])))
+  ).flat();
   let failed = 0;
   for (const file of files) {
     const { about, steps } = await load(file);
+    if (options.trace) await fuzzer.trace(steps, (text) => console.log(text));
     const { differences, allowed } = await fuzzer.replay(steps);
     const [difference] = differences;
     if (difference) failed++;

@@ -13,7 +13,7 @@ export type Both<T> = Readonly<Record<SideName, T>>;
 /** What a step caused on both hosts. */
 export type Effects = Both<readonly Arrival[]>;
 
-/** What NAT chose during one script. */
+/** What the two kernels chose during one script: NAT's ports, and where the host's own sequences begin. */
 export class Ports {
   /** By side: the step to the port that its packet had when it arrived outside. */
   readonly learned: Both<Map<number, number>> = { docker: new Map(), fairway: new Map() };
@@ -21,6 +21,8 @@ export class Ports {
   #chosen = new Map<string, Both<number>>();
   #pairs = new Set<number>();
   #taken: Both<Set<number>> = { docker: new Set(), fairway: new Set() };
+  /** How far the host's own sequence is from Docker's to fairway's, by the connection that its peer has. */
+  #apart = new Map<string, number>();
 
   /** Remembers the source port that a connection's packet had when its other end got it, as the player does (player.c). */
   learn(side: SideName, index: number, { through }: FrameStep, arrivals: readonly Arrival[]): void {
@@ -53,6 +55,15 @@ export class Ports {
     this.#taken.docker.add(docker);
     this.#taken.fairway.add(fairway);
     return true;
+  }
+
+  /** Remembers how far the first sequences of a connection of the host's own are from each other. */
+  beginsApart(connection: string, distance: number): void {
+    this.#apart.set(connection, distance);
+  }
+
+  isApart(connection: string, distance: number): boolean {
+    return this.#apart.get(connection) === distance;
   }
 
   isPair(docker: number, fairway: number): boolean {
@@ -105,7 +116,7 @@ export function sameArrival(step: FrameStep, docker: Arrival, fairway: Arrival, 
   const other = normal(step, fairway);
   if (one.equals(other)) return true;
   hidePorts(step, one, other, ports);
-  hideFirstSequence(step, one, other);
+  hideSequence(step, one, other, ports);
   return one.equals(other);
 }
 
@@ -157,20 +168,26 @@ function hidePorts(step: FrameStep, docker: Buffer, fairway: Buffer, ports: Port
     hide(docker, fairway, portField(docker, inner, which), [one.l4 + 2], (a, b) => ports.isPair(a, b));
 }
 
-/** The host's own answer to a SYN begins a sequence at random. */
-function hideFirstSequence(step: FrameStep, docker: Buffer, fairway: Buffer): void {
+/** The host's own answer to a SYN begins a sequence of its kernel's choice, and what it says later follows from that. */
+function hideSequence(step: FrameStep, docker: Buffer, fairway: Buffer, ports: Ports): void {
   const asked = view(step.frame);
   const seen = view(docker);
   if (asked?.l4 === undefined || seen?.l4 === undefined || asked.proto !== protocol.tcp) return;
-  if (
-    seen.proto !== protocol.tcp ||
-    !isHostAddress(seen.source) ||
-    docker[seen.l4 + 13] !== (flag.syn | flag.ack)
-  )
-    return;
-  if (((step.frame[asked.l4 + 13] ?? 0) & (flag.syn | flag.ack)) !== flag.syn) return;
+  if (seen.proto !== protocol.tcp || !isHostAddress(seen.source)) return;
+  const sequence = seen.l4 + 4;
+  const sent = step.frame;
+  const connection = [
+    asked.source,
+    asked.destination,
+    read16(sent, asked.l4),
+    read16(sent, asked.l4 + 2),
+  ].join();
+  const distance = (docker.readUInt32BE(sequence) - fairway.readUInt32BE(sequence)) >>> 0;
+  const begins = ((sent[asked.l4 + 13] ?? 0) & (flag.syn | flag.ack)) === flag.syn;
+  if (begins && docker[seen.l4 + 13] === (flag.syn | flag.ack)) ports.beginsApart(connection, distance);
+  if (!ports.isApart(connection, distance)) return;
   for (const frame of [docker, fairway])
-    for (const at of [seen.l4 + 4, seen.l4 + 6]) replace16(frame, at, 0, [seen.l4 + 16]);
+    for (const at of [sequence, sequence + 2]) replace16(frame, at, 0, [seen.l4 + 16]);
 }
 
 function hide(

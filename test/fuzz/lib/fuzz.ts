@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { type EngineKind, type Metrics, root } from "../../lab/lib/index.js";
 import type { Allowed } from "./allowed.js";
+import { sideNames } from "./compare.js";
 import { describeArrivals, describeStep } from "./describe.js";
 import { Generator } from "./generator.js";
 import { Random } from "./random.js";
@@ -74,6 +75,21 @@ export class Fuzzer {
   async replay(steps: readonly Numbered[]): Promise<Outcome> {
     await this.runner.reset();
     return this.runner.play(steps);
+  }
+
+  /** Plays a script step by step, and says after each what it caused and what conntrack knows, on both hosts. */
+  async trace(steps: readonly Numbered[], say: (text: string) => void): Promise<void> {
+    const { runner } = this;
+    await runner.reset();
+    for (const { step, index, arrivals } of runner.single(steps)) {
+      say(describeStep(index, step));
+      const caused = await arrivals();
+      for (const name of sideNames) {
+        say(`    ${name}:`);
+        for (const line of describeArrivals(caused[name])) say(`      ${line}`);
+        for (const line of await runner.sides[name].connections()) say(`        ${line}`);
+      }
+    }
   }
 
   async fuzz(options: FuzzOptions): Promise<FuzzResult> {

@@ -25,8 +25,14 @@ export const endsOf = (family: Family, end: End): Ends => ({
 });
 
 /** Where a learned port goes. */
-function learnedPort(origin: Origin, at: number, checksums: readonly number[]): Learned | undefined {
-  return origin.answers && origin.opened !== undefined ? { at, checksums, of: origin.opened } : undefined;
+function learnedPort(
+  origin: Origin,
+  at: number,
+  checksums: readonly number[],
+  udp: boolean,
+): Learned | undefined {
+  if (!origin.answers || origin.opened === undefined) return undefined;
+  return { at, checksums, of: origin.opened, ...(udp && { udp }) };
 }
 
 function step(
@@ -127,7 +133,7 @@ function plain({
 }: Packet): FrameStep {
   const l4 = l4Offset(ends.family, ip);
   const checksums = port.checksum === undefined ? [] : [l4 + port.checksum];
-  const learned = learnedPort(origin, l4 + port.port, checksums);
+  const learned = learnedPort(origin, l4 + port.port, checksums, payload.number === protocol.udp);
   return step(end, origin, note, frame(ends, ip, payload), learned, through);
 }
 
@@ -222,6 +228,22 @@ const fragmented: Oddity = (random, packet) => {
   ]);
 };
 
+/** The packet with a VLAN tag: all that follows the MACs is four bytes further on. */
+function vlanTagged(random: Random, packet: Packet): FrameStep[] {
+  const one = plain({ ...packet, note: `${packet.note}, VLAN tag` });
+  const { frame: bytes, learned } = one;
+  const tagged = new Uint8Array(bytes.length + 4);
+  tagged.set(bytes.subarray(0, 12));
+  tagged.set([0x81, 0, random.pick([0, 0x20]), packet.origin.flow & 7], 12);
+  tagged.set(bytes.subarray(12), 16);
+  const shifted = learned && {
+    ...learned,
+    at: learned.at + 4,
+    checksums: learned.checksums.map((at) => at + 4),
+  };
+  return [{ ...one, frame: tagged, ...(shifted && { learned: shifted }) }];
+}
+
 function withoutLearned(one: FrameStep): FrameStep {
   const { learned: _, ...rest } = one;
   return rest;
@@ -268,13 +290,7 @@ const oddities: readonly Oddity[] = [
     bytes.set([2, 0, 0, 0, 98, 98], 6);
     return bytes;
   }),
-  withBytes("VLAN tag", (random, bytes, { origin }) => {
-    const tagged = new Uint8Array(bytes.length + 4);
-    tagged.set(bytes.subarray(0, 12));
-    tagged.set([0x81, 0, random.pick([0, 0x20]), origin.flow & 7], 12);
-    tagged.set(bytes.subarray(12), 16);
-    return tagged;
-  }),
+  vlanTagged,
   fragmented,
   fragmented,
   fragmented,
@@ -314,7 +330,8 @@ export function icmpError(
   // The quote's own checksum changes with its port, and so the two change nothing in the message's; it may be cut off.
   const hasChecksum = places.checksum !== undefined && places.checksum + 2 <= quote.length - header;
   const checksums = hasChecksum ? [inner + (places.checksum ?? 0)] : [l4 + 2];
-  const learned = learnedPort({ ...origin, answers }, inner + port, checksums);
+  const isUdp = hasChecksum && quoted.number === protocol.udp;
+  const learned = learnedPort({ ...origin, answers }, inner + port, checksums, isUdp);
   const note = `ICMP error ${type}/${code} from ${sender}`;
   return step(end, origin, note, frame(ends, ip, message), learned, throughOf(connection, end));
 }

@@ -43,7 +43,7 @@ export interface Played {
 }
 
 const batchHeader = 12;
-const sentHeader = 60;
+const sentHeader = 62;
 const arrivedHeader = 24;
 const placeError = 0xffff;
 const placeNone = 0xffff;
@@ -148,6 +148,7 @@ function writeHeader(message: Buffer, at: number, { place, frame, offload, throu
     message.writeUInt16LE(learned.of, at + 54);
     message.writeUInt16LE(learned.checksums[0] ?? 0, at + 56);
     message.writeUInt16LE(learned.checksums[1] ?? 0, at + 58);
+    message.writeUInt16LE(learned.udp ? 1 : 0, at + 60);
   }
 }
 

@@ -40,6 +40,9 @@ const batchSize = 500;
 const patienceUs = 20_000;
 
 export class Runner {
+  /** Is told of each difference that a rule allows. */
+  onAllowed: (name: Allowed, difference: Difference) => void = () => {};
+
   constructor(readonly sides: Both<Side>) {}
 
   /** Forgets all that earlier scripts left on the hosts. */
@@ -56,7 +59,7 @@ export class Runner {
 
   /** Plays steps until there are no more, or a difference is found. */
   async play(steps: Iterable<Numbered>): Promise<Outcome> {
-    const run = new Run(this.sides);
+    const run = new Run(this.sides, this.onAllowed);
     const parts = inParts(steps);
     let part = parts.next().value;
     while (part && run.differences.length === 0) {
@@ -68,11 +71,33 @@ export class Runner {
         part = next;
         continue;
       }
-      if (part.kind === "pause") await sleep(part.ms);
-      else await this.control(part);
+      await this.#pass(part);
       part = parts.next().value;
     }
     return run;
+  }
+
+  /** Plays steps one by one: `arrivals` plays its own and returns what it caused. */
+  *single(
+    steps: readonly Numbered[],
+  ): Iterable<Numbered & { readonly arrivals: () => Promise<Both<readonly Arrival[]>> }> {
+    const run = new Run(this.sides);
+    const none = { docker: [], fairway: [] };
+    for (const { index, step } of steps)
+      yield {
+        index,
+        step,
+        arrivals: async () => {
+          if (step.kind === "frame") return run.effects({ index, step });
+          await this.#pass(step);
+          return none;
+        },
+      };
+  }
+
+  async #pass(step: PauseStep | ControlStep): Promise<void> {
+    if (step.kind === "pause") await sleep(step.ms);
+    else await this.control(step);
   }
 
   async control({ control }: ControlStep): Promise<void> {
@@ -117,18 +142,14 @@ class Run implements Outcome {
   #ports = new Ports();
   #odd = new Map<number, Set<Oddity>>();
 
-  constructor(private readonly sides: Both<Side>) {}
+  constructor(
+    private readonly sides: Both<Side>,
+    private readonly onAllowed: Runner["onAllowed"] = () => {},
+  ) {}
 
   /** Plays one batch and judges it. */
   async play(batch: readonly NumberedFrame[]): Promise<void> {
-    this.frames += batch.length;
-    const [docker, fairway] = await Promise.all(sideNames.map((name) => this.#send(this.sides[name], batch)));
-    if (!docker || !fairway) throw new Error("unreachable");
-    const by: Both<Arrival[][]> = { docker: group(docker, batch), fairway: group(fairway, batch) };
-    this.arrivals += docker.arrivals.length;
-    batch.forEach(({ index, step }, i) => {
-      for (const name of sideNames) this.#ports.learn(name, index, step, by[name][i] ?? []);
-    });
+    const by = await this.#sendBoth(batch);
     let { differences, allowed } = this.#compare(batch, by);
     if (differences.length > 0) {
       await this.#lateArrivals(by);
@@ -138,7 +159,30 @@ class Run implements Outcome {
       ({ differences, allowed } = this.#compare(batch, by));
     }
     this.differences = differences;
-    for (const name of allowed) this.allowed.set(name, (this.allowed.get(name) ?? 0) + 1);
+    for (const [name, difference] of allowed) {
+      this.allowed.set(name, (this.allowed.get(name) ?? 0) + 1);
+      this.onAllowed(name, difference);
+    }
+  }
+
+  /** Plays one frame and returns what it caused, unjudged. */
+  async effects(frame: NumberedFrame): Promise<Both<readonly Arrival[]>> {
+    const by = await this.#sendBoth([frame]);
+    await this.#lateArrivals(by);
+    return { docker: by.docker.flat(), fairway: by.fairway.flat() };
+  }
+
+  /** What a batch's frames caused on each host, frame by frame. */
+  async #sendBoth(batch: readonly NumberedFrame[]): Promise<Both<Arrival[][]>> {
+    this.frames += batch.length;
+    const [docker, fairway] = await Promise.all(sideNames.map((name) => this.#send(this.sides[name], batch)));
+    if (!docker || !fairway) throw new Error("unreachable");
+    const by: Both<Arrival[][]> = { docker: group(docker, batch), fairway: group(fairway, batch) };
+    this.arrivals += docker.arrivals.length;
+    batch.forEach(({ index, step }, i) => {
+      for (const name of sideNames) this.#ports.learn(name, index, step, by[name][i] ?? []);
+    });
+    return by;
   }
 
   #same(step: FrameStep, at: number, by: Both<Arrival[][]>): boolean {
@@ -205,17 +249,18 @@ class Run implements Outcome {
   #compare(
     batch: readonly NumberedFrame[],
     by: Both<Arrival[][]>,
-  ): { differences: Difference[]; allowed: Allowed[] } {
+  ): { differences: Difference[]; allowed: [Allowed, Difference][] } {
     const differences: Difference[] = [];
-    const allowed: Allowed[] = [];
+    const allowed: [Allowed, Difference][] = [];
     batch.forEach(({ index, step }, i) => {
       const odd = this.#oddities(step);
       if (this.#same(step, i, by)) return;
       const effects = { docker: by.docker[i] ?? [], fairway: by.fairway[i] ?? [] };
       const sent = frameFor(step, this.#ports.learned.fairway);
       const name = allowedDifference({ step, sent, effects, ports: this.#ports, odd });
-      if (name) allowed.push(name);
-      else differences.push({ index, step, effects });
+      const difference = { index, step, effects };
+      if (name) allowed.push([name, difference]);
+      else differences.push(difference);
     });
     return { differences, allowed };
   }

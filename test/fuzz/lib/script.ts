@@ -11,6 +11,8 @@ export interface Learned {
   readonly at: number;
   /** Checksums over it. */
   readonly checksums: readonly number[];
+  /** The first of them is UDP's, in which 0 says that there is none. */
+  readonly udp?: boolean;
   /** The step whose packet showed the port at its arrival outside. */
   readonly of: number;
 }
@@ -71,5 +73,8 @@ export function frameFor(step: FrameStep, ports: ReadonlyMap<number, number>): U
   if (!learned || port === undefined) return step.frame;
   const frame = step.frame.slice();
   replace16(frame, learned.at, port, learned.checksums);
+  const [checksum] = learned.checksums;
+  if (learned.udp && checksum !== undefined && frame[checksum] === 0 && frame[checksum + 1] === 0)
+    frame.fill(0xff, checksum, checksum + 2);
   return frame;
 }

@@ -1,5 +1,6 @@
 // One of the two hosts: an engine, its containers, the wire outside, and a player that holds all their devices.
 
+import { readFileSync } from "node:fs";
 import {
   createDirectLab,
   type DirectLab,
@@ -61,6 +62,9 @@ export class Side {
       await side.#setUpLinks();
       await side.#setUpContainers();
       if (name === "fairway") await side.startFairway();
+      // The engine waits for them when it ends.
+      lab.disposers.add("docker-proxies", () => side.#signalProxies("CONT"));
+      await side.#stillProxies();
       side.#openPlaces();
       await side.settle();
     } catch (error) {
@@ -178,12 +182,28 @@ export class Side {
     this.#player = new Player(this.program, this.cpu, places);
   }
 
+  /**
+   * Stops docker-proxy's processes in the middle of what they do. Their sockets are the kernel's and answer all the same; what
+   * the processes would say to a container on their own comes when they get to it, and is no packet's effect.
+   */
+  async #stillProxies(): Promise<void> {
+    await this.#signalProxies("STOP");
+  }
+
+  async #signalProxies(signal: "STOP" | "CONT"): Promise<void> {
+    const { stdout } = await run(["ip", "netns", "pids", this.lab.host.name]);
+    const pids = stdout.split("\n").filter((pid) => pid !== "" && isProxy(pid));
+    if (pids.length > 0) await run(["kill", `-${signal}`, ...pids], { mayFail: true });
+  }
+
   /** Removes a container and makes it again as it was. */
   async replaceContainer(one: Container): Promise<void> {
     await this.#player?.stop();
+    await this.#signalProxies("CONT");
     await this.lab.engine.remove(one.place);
     await this.startContainer(one);
     await this.#fairway?.knows(one.place);
+    await this.#stillProxies();
     this.#openPlaces();
     await this.settle();
   }
@@ -219,8 +239,18 @@ export class Side {
     await this.play(frames, 20_000);
   }
 
-  /** Forgets every connection. */
+  /** What conntrack knows, a line for each connection. */
+  async connections(): Promise<string[]> {
+    const families = this.options.families.map((family) => `ipv${family}`);
+    const lists = await Promise.all(
+      families.map((family) => this.lab.host.exec(["conntrack", "-L", "-f", family])),
+    );
+    return lists.flatMap(({ stdout }) => stdout.split("\n").filter((line) => line !== "")).sort();
+  }
+
+  /** Forgets every connection: those of the host's own sockets (docker-proxy's listeners accept some) and conntrack's. */
   async forget(): Promise<void> {
+    await this.lab.host.exec(["ss", "-K", "-ta", "state", "connected"]);
     await this.lab.host.exec(["conntrack", "-F"]);
     if (this.name === "fairway") await this.raiseEpoch();
   }
@@ -264,6 +294,15 @@ export class Side {
   async dispose(): Promise<void> {
     await this.#player?.stop();
     await this.lab.dispose();
+  }
+}
+
+/** Whether a process is docker-proxy. */
+function isProxy(pid: string): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim() === "docker-proxy";
+  } catch {
+    return false; // Gone meanwhile.
   }
 }
 
