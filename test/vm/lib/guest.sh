@@ -10,6 +10,8 @@ mount -t devpts devpts /dev/pts
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t bpf bpf /sys/fs/bpf
 mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
+# Who opens it has the module loaded.
+mkdir -p /dev/net && mknod /dev/net/tun c 10 200
 ip link set lo up
 hostname vm
 
