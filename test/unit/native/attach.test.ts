@@ -6,10 +6,10 @@ import {
   type BpfMap,
   BpfObject,
   type BpfProgram,
-  detachClsact,
-  supportsTcx,
   clsactFilters,
+  detachClsact,
   removeClsact,
+  supportsTcx,
   tcxPrograms,
 } from "../../../src/native/index.js";
 import {

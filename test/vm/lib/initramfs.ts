@@ -12,7 +12,15 @@ const modules = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "virtio_console"
 async function moduleFiles({ modules: at, release }: Kernel): Promise<string[]> {
   const files = new Set<string>();
   for (const module of modules) {
-    const lines = await run(["modprobe", "-d", dirname(dirname(at)), "-S", release, "--show-depends", module]);
+    const lines = await run([
+      "modprobe",
+      "-d",
+      dirname(dirname(at)),
+      "-S",
+      release,
+      "--show-depends",
+      module,
+    ]);
     for (const [, file] of lines.stdout.matchAll(/^insmod (\S+)/gm)) files.add(file ?? "");
   }
   return [...files];
