@@ -38,10 +38,20 @@ export default defineConfig({
       {
         test: {
           name: "vm",
-          include: ["test/vm/**/*.test.ts"],
+          include: ["test/vm/*.test.ts"],
           fileParallelism: false,
           testTimeout: 300_000,
           hookTimeout: 300_000,
+        },
+      },
+      // Run by those of vm inside their machines, never on this one: an emulated processor takes its time.
+      {
+        test: {
+          name: "guest",
+          include: ["test/vm/guest/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 600_000,
         },
       },
     ],

@@ -65,6 +65,8 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<openPinnedLink>(exports, "openPinnedLink");
     add<openObject>(exports, "openObject");
     add<detachClsact>(exports, "detachClsact");
+    add<clsactFilters>(exports, "clsactFilters");
+    add<removeClsact>(exports, "removeClsact");
     add<openRingBuffer>(exports, "ringBuffer");
     add<possibleCpus>(exports, "possibleCpus");
     add<supportsTcx>(exports, "supportsTcx");

@@ -17,8 +17,13 @@ struct ClsactFilter {
 // From the arguments (ifindex, direction, priority, handle).
 ClsactFilter clsactFilter(const Napi::CallbackInfo &info);
 
-void attachFilter(const ClsactFilter &filter, int program, const std::string &name, const std::string &where);
+// True when it made the qdisc as well.
+bool attachFilter(const ClsactFilter &filter, int program, const std::string &name, const std::string &where);
 
 Napi::Value detachClsact(const Napi::CallbackInfo &info);
+// Arguments: ifindex, direction. Filters of whatever kind, as src/native/program.ts describes them.
+Napi::Value clsactFilters(const Napi::CallbackInfo &info);
+// Argument: ifindex.
+Napi::Value removeClsact(const Napi::CallbackInfo &info);
 
 } // namespace fairway

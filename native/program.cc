@@ -176,8 +176,8 @@ Napi::Value Program::attachXdp(const Napi::CallbackInfo &info) {
 
 Napi::Value Program::attachClsact(const Napi::CallbackInfo &info) {
     ClsactFilter filter = clsactFilter(info);
-    attachFilter(filter, fd("attach clsact"), name_, atDevice(filter.ifindex));
-    return info.Env().Undefined();
+    bool made = attachFilter(filter, fd("attach clsact"), name_, atDevice(filter.ifindex));
+    return Napi::Boolean::New(info.Env(), made);
 }
 
 Napi::Value Program::attachCgroup(const Napi::CallbackInfo &info) {

@@ -6,6 +6,7 @@
 import { parseArgs } from "node:util";
 import { buildBpfLinker } from "./bpf-linker.mjs";
 import { provideGo } from "./go.mjs";
+import { provideKernels } from "./kernels.mjs";
 import { installPackages } from "./lib/apt.mjs";
 import { bpffs, bpffsMounted, checkHost, checkNode, checkRoot } from "./lib/checks.mjs";
 import { npmPackagesCurrent } from "./lib/npm.mjs";
@@ -16,7 +17,7 @@ import { buildLibbpf } from "./libbpf.mjs";
 
 /**
  * One step per group of packages.
- * @param {"build" | "run" | "test"} group
+ * @param {"build" | "run" | "test" | "vm"} group
  */
 async function systemPackages(group) {
   const missing = packages[group].filter(({ there }) => !there());
@@ -61,6 +62,12 @@ export async function setupRun() {
 export async function setupTest() {
   await systemPackages("test");
   await provideGo();
+}
+
+/** And the tests on other kernels, in machines of QEMU's. */
+export async function setupVm() {
+  await systemPackages("vm");
+  await provideKernels();
 }
 
 if (isMain(import.meta.url)) {

@@ -11,7 +11,7 @@ import { buildFuzzPlayer } from "./lib/fuzz-library.mjs";
 import { elapsed, main } from "./lib/step.mjs";
 import { runSuite, suites } from "./lib/suites.mjs";
 import { lint } from "./lint.mjs";
-import { setupBuild, setupRun, setupTest } from "./setup.mjs";
+import { setupBuild, setupRun, setupTest, setupVm } from "./setup.mjs";
 
 /** @typedef {import("./lib/suites.mjs").Outcome} Outcome */
 
@@ -44,6 +44,7 @@ await main(async () => {
   await setupRun();
   await setupTest();
   if (chosen.some(({ name }) => name === "lab" || name === "fuzz")) await buildEngine29();
+  if (chosen.some(({ name }) => name === "vm")) await setupVm();
   await build();
   if (chosen.some(({ name }) => name === "fuzz")) await buildFuzzPlayer();
 

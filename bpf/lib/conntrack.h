@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The kernel's conntrack, the truth behind the flow table, through its BPF functions (net/netfilter/nf_conntrack_bpf.c,
- * nf_nat_bpf.c). Every entry looked up or made is released on every way out; the verifier insists.
+ * nf_nat_bpf.c). Every entry looked up or made is released on every way out; the verifier insists. Up to Linux 6.2 it forgets
+ * that an entry was compared with NULL, and takes a second comparison for a way on which it was not released: a function
+ * here does not compare what it returns, and its caller does so once.
  */
 #pragma once
 
@@ -77,18 +79,18 @@ static __always_inline __u32 conntrack_first_timeout(const struct packet *packet
 
 /*
  * Makes the entry of a new connection whose first packet this is, NATed by manip to address and port (host order; 0: the
- * kernel picks one that is free, the packet's own when it can). NULL when conntrack is full, the tuple is taken or no
- * port is free. To be released.
+ * kernel picks one that is free, the packet's own when it can). NULL when conntrack is full or the tuple is taken. refused:
+ * no port is free, and the entry is without its NAT; conntrack_expire() it, since it can't be given up before it is
+ * inserted. To be released.
  */
 static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, const struct packet *packet,
 						      const address_t *address, __u16 port,
-						      enum nf_nat_manip_type manip)
+						      enum nf_nat_manip_type manip, bool *refused)
 {
 	union nf_inet_addr nat_address = {};
 	struct bpf_sock_tuple tuple;
 	struct bpf_ct_opts options;
 	struct nf_conn *ct;
-	int refused;
 
 	conntrack_tuple(packet, &tuple);
 	conntrack_options(packet, &options);
@@ -96,16 +98,15 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 	ct = bpf_skb_ct_alloc(skb, &tuple, TUPLE_SIZE, &options, sizeof(options));
 	if (!ct)
 		return NULL;
-	refused = bpf_ct_set_nat_info(ct, &nat_address, port, manip);
+	*refused = bpf_ct_set_nat_info(ct, &nat_address, port, manip) != 0;
 	bpf_ct_set_timeout(ct, conntrack_first_timeout(packet) * 1000);
-	ct = bpf_ct_insert_entry(ct);
-	if (ct && refused) {
-		/* An entry can't be given up before it is inserted; without its NAT it must not stay. */
-		bpf_ct_change_timeout(ct, 0);
-		bpf_ct_release(ct);
-		return NULL;
-	}
-	return ct;
+	return bpf_ct_insert_entry(ct);
+}
+
+/* The next lookup of its tuple collects it. */
+static __always_inline void conntrack_expire(struct nf_conn *ct)
+{
+	bpf_ct_change_timeout(ct, 0);
 }
 
 /*
@@ -131,14 +132,16 @@ static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, con
 }
 
 /*
- * Whether a SYN may take the tuple over, as the kernel itself decides it (nf_conntrack_proto_tcp.c, "Attempt to reopen a
- * closed/aborted connection"): one that was closed by a FIN, or by a RST of the side that opens it again; and ours that the
- * flow table no longer knows. Only the side that opened it may.
+ * Whether the packet, which has no flow entry, is a SYN that takes the entry's tuple over, as the kernel itself decides it
+ * (nf_conntrack_proto_tcp.c, "Attempt to reopen a closed/aborted connection"): from one that was closed by a FIN, or by a RST
+ * of the side that opens it again; and from ours that the flow table no longer knows. Only the side that opened it may.
  */
-static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
+static __always_inline bool conntrack_is_reopened(const struct nf_conn *ct, const struct packet *packet, __u8 dir)
 {
 	__u8 state = ct->proto.tcp.state;
 
+	if (!is_first_syn(packet) || dir != IP_CT_DIR_ORIGINAL)
+		return false;
 	if (state == TCP_CONNTRACK_NONE)
 		return true;
 	if (state != TCP_CONNTRACK_TIME_WAIT && state != TCP_CONNTRACK_CLOSE)
@@ -147,18 +150,12 @@ static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
 	       (ct->proto.tcp.last_dir == IP_CT_DIR_ORIGINAL && ct->proto.tcp.last_index == TCP_RST_SET);
 }
 
-/*
- * As conntrack_lookup(), for a packet without a flow entry: a closed connection's entry whose tuple this SYN takes over is
- * expired, and the second lookup collects it.
- */
-static __always_inline struct nf_conn *conntrack_lookup_open(struct __sk_buff *skb, const struct packet *packet,
-							     __u8 *dir)
+/* Frees the packet's tuple of an expired entry. What holds it all the same is met by conntrack_make(). */
+static __always_inline void conntrack_collect(struct __sk_buff *skb, const struct packet *packet)
 {
-	struct nf_conn *ct = conntrack_lookup(skb, packet, dir);
+	__u8 dir;
+	struct nf_conn *ct = conntrack_lookup(skb, packet, &dir);
 
-	if (!ct || !is_first_syn(packet) || *dir != IP_CT_DIR_ORIGINAL || !conntrack_is_reopenable(ct))
-		return ct;
-	bpf_ct_change_timeout(ct, 0);
-	bpf_ct_release(ct);
-	return conntrack_lookup(skb, packet, dir);
+	if (ct)
+		bpf_ct_release(ct);
 }

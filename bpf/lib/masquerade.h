@@ -50,6 +50,7 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 	enum reason reason;
 	struct nf_conn *ct;
 	address_t address;
+	bool refused;
 
 	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
 		return REASON_NO_FLOW;
@@ -67,11 +68,16 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 	/* It goes no further: no connection comes of it. */
 	if (packet->ttl <= 1)
 		return REASON_TTL_EXPIRED;
-	ct = conntrack_make(skb, packet, &address, 0, NF_NAT_MANIP_SRC);
+	ct = conntrack_make(skb, packet, &address, 0, NF_NAT_MANIP_SRC, &refused);
 	if (!ct)
 		return REASON_CONNTRACK_FAILED;
-	masquerade_port_mark(ct);
-	reason = flow_open(ct, packet, ends, FLOW_MADE);
+	if (refused) {
+		conntrack_expire(ct);
+		reason = REASON_CONNTRACK_FAILED;
+	} else {
+		masquerade_port_mark(ct);
+		reason = flow_open(ct, packet, ends, FLOW_MADE);
+	}
 	bpf_ct_release(ct);
 	return reason;
 }
@@ -99,15 +105,21 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
 		return reason;
 	ends.route = &route;
 	ends.uplink_ifindex = route.ifindex;
-	ct = conntrack_lookup_open(skb, packet, &dir);
-	if (!ct)
-		return masquerade_open(skb, packet, &ends);
-	ends.endpoint_originated = dir == IP_CT_DIR_ORIGINAL;
-	if (ends.endpoint_originated)
-		masquerade_port_mark(ct);
-	reason = flow_adopt(ct, packet, &ends, dir);
-	bpf_ct_release(ct);
-	return reason;
+	ct = conntrack_lookup(skb, packet, &dir);
+	if (ct) {
+		if (!conntrack_is_reopened(ct, packet, dir)) {
+			ends.endpoint_originated = dir == IP_CT_DIR_ORIGINAL;
+			if (ends.endpoint_originated)
+				masquerade_port_mark(ct);
+			reason = flow_adopt(ct, packet, &ends, dir);
+			bpf_ct_release(ct);
+			return reason;
+		}
+		conntrack_expire(ct);
+		bpf_ct_release(ct);
+		conntrack_collect(skb, packet);
+	}
+	return masquerade_open(skb, packet, &ends);
 }
 
 /*

@@ -37,6 +37,7 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	enum reason reason;
 	struct route route;
 	struct nf_conn *ct;
+	bool refused;
 	__u8 dir;
 
 	if (!endpoint)
@@ -50,12 +51,18 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	if (route.ifindex != skb->ifindex)
 		return REASON_ASYMMETRIC_ROUTE;
 	ends.route = &route;
-	ct = conntrack_lookup_open(skb, packet, &dir);
+	ct = conntrack_lookup(skb, packet, &dir);
 	if (ct) {
-		/* A reply here is a connection of the host's or a container's own, from a port that is published too. */
-		reason = dir == IP_CT_DIR_ORIGINAL ? flow_adopt(ct, packet, &ends, dir) : REASON_CONNTRACK_STATE;
+		if (!conntrack_is_reopened(ct, packet, dir)) {
+			/* A reply here is a connection of the host's or a container's own, from a port that is published too. */
+			reason =
+				dir == IP_CT_DIR_ORIGINAL ? flow_adopt(ct, packet, &ends, dir) : REASON_CONNTRACK_STATE;
+			bpf_ct_release(ct);
+			return reason;
+		}
+		conntrack_expire(ct);
 		bpf_ct_release(ct);
-		return reason;
+		conntrack_collect(skb, packet);
 	}
 	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
 		return REASON_NO_FLOW;
@@ -64,10 +71,15 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	/* It goes no further: no connection comes of it. */
 	if (packet->ttl <= 1)
 		return REASON_TTL_EXPIRED;
-	ct = conntrack_make(skb, packet, &port->address, bpf_ntohs(port->port), NF_NAT_MANIP_DST);
+	ct = conntrack_make(skb, packet, &port->address, bpf_ntohs(port->port), NF_NAT_MANIP_DST, &refused);
 	if (!ct)
 		return REASON_CONNTRACK_FAILED;
-	reason = flow_open(ct, packet, &ends, FLOW_MADE);
+	if (refused) {
+		conntrack_expire(ct);
+		reason = REASON_CONNTRACK_FAILED;
+	} else {
+		reason = flow_open(ct, packet, &ends, FLOW_MADE);
+	}
 	bpf_ct_release(ct);
 	return reason;
 }

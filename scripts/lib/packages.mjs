@@ -98,4 +98,12 @@ export function clangFormat() {
   return bpfLinker.llvm.map((major) => which(`clang-format-${major}`)).find((path) => path !== undefined);
 }
 
-export const packages = { build, run, test };
+/** For test/vm. @type {Package[]} */
+const vm = [
+  program("qemu-system-x86", "qemu-system-x86_64"),
+  program("wireguard-tools", "wg"),
+  program("xz-utils", "xz"),
+  program("util-linux", "setpriv"),
+];
+
+export const packages = { build, run, test, vm };

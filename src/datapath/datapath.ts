@@ -115,7 +115,7 @@ export class Datapath {
     }
     const attachments = tcx
       ? new TcxAttachments(pins, loaded.programs, log)
-      : new ClsactAttachments(loaded.programs);
+      : new ClsactAttachments(pins, loaded.programs);
     const datapath = new Datapath(loaded, attachments, pins, options);
     // Routes may have changed while nobody watched them.
     if (loaded.adopted) datapath.bumpEpoch();

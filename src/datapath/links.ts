@@ -4,9 +4,11 @@ import type { ProgramName } from "../generated/index.js";
 import {
   BpfLink,
   BpfProgram,
+  clsactFilters,
   type Direction,
   detachClsact,
   listLinks,
+  removeClsact,
   tcxPrograms,
 } from "../native/index.js";
 import { type Pins, unpin } from "./pins.js";
@@ -28,6 +30,9 @@ const attachedPrograms = Object.keys(DIRECTIONS) as AttachedProgram[];
 /** Names our filter on kernels without TCX: a priority late in the chain and a handle that reads "fairway". */
 const CLSACT = { priority: 0xfa17, handle: 0xfa17 } as const;
 
+/** BPF_OBJ_NAME_LEN without the zero at its end. */
+const KERNEL_NAME_LENGTH = 15;
+
 export type AttachMode = "tcx" | "clsact";
 
 /** A program at a device. */
@@ -38,7 +43,7 @@ export interface Attachment {
 
 /**
  * What is attached where. By TCX every attachment is a link pinned as "<program>-<ifindex>", which outlives the daemon
- * and tells by itself when its device is gone; by clsact (before 6.6) the filter lives and dies with the device.
+ * and tells by itself when its device is gone; by clsact (before 6.6) the filter outlives the daemon too, and dies with the device.
  */
 export interface Attachments {
   readonly mode: AttachMode;
@@ -142,23 +147,36 @@ export class TcxAttachments implements Attachments {
   }
 }
 
-/** Filters by clsact. What was attached by a former run isn't known, so everything is attached over once. */
+/** Filters by clsact. Those that a former run has left are found by their names, and get the new programs in place. */
 export class ClsactAttachments implements Attachments {
   readonly mode = "clsact";
   readonly #attached = new Map<string, Attachment>();
 
-  constructor(private readonly programs: Readonly<Record<ProgramName, BpfProgram>>) {}
+  constructor(
+    private readonly pins: Pins,
+    private readonly programs: Readonly<Record<ProgramName, BpfProgram>>,
+  ) {
+    for (const { ifindex } of listLinks()) {
+      for (const program of clsactPrograms(ifindex)) this.attach({ program, ifindex });
+    }
+  }
 
   list(): Attachment[] {
     const present = new Set(listLinks().map((l) => l.ifindex));
     for (const [name, { ifindex }] of this.#attached) if (!present.has(ifindex)) this.#attached.delete(name);
+    for (const ifindex of this.pins.markedQdiscs()) if (!present.has(ifindex)) this.pins.forgetQdisc(ifindex);
     return [...this.#attached.values()];
   }
 
   attach(attachment: Attachment): boolean {
     const { program, ifindex } = attachment;
     try {
-      this.programs[program].attachClsact({ ifindex, direction: DIRECTIONS[program], ...CLSACT });
+      const made = this.programs[program].attachClsact({
+        ifindex,
+        direction: DIRECTIONS[program],
+        ...CLSACT,
+      });
+      if (made) this.pins.markQdisc(ifindex);
     } catch (error) {
       if (errorCode(error) === "ENODEV") return false;
       throw error;
@@ -170,6 +188,7 @@ export class ClsactAttachments implements Attachments {
   detach(attachment: Attachment): void {
     this.#attached.delete(pinName(attachment));
     detachFilter(attachment.ifindex, DIRECTIONS[attachment.program]);
+    removeOwnQdisc(this.pins, attachment.ifindex);
   }
 
   /** Ours has the last priority but for a thousand or so: who comes after it has chosen to. */
@@ -205,9 +224,30 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
       for (const direction of ["ingress", "egress"] as const) {
         if (detachFilter(ifindex, direction)) detached.push(`${direction}-${ifindex}`);
       }
+      removeOwnQdisc(pins, ifindex);
     }
   }
   return detached;
+}
+
+/** Our programs at a device by clsact. The kernel keeps the first 15 characters of a name, by which ours still differ. */
+function clsactPrograms(ifindex: number): AttachedProgram[] {
+  const ids = (["ingress", "egress"] as const)
+    .flatMap((direction) => clsactFilters({ ifindex, direction }))
+    .filter(({ priority, handle }) => priority === CLSACT.priority && handle === CLSACT.handle)
+    .flatMap(({ programId }) => (programId === undefined ? [] : [programId]));
+  const names = ids.map(programName);
+  return attachedPrograms.filter((program) => names.includes(program.slice(0, KERNEL_NAME_LENGTH)));
+}
+
+/** Removes a clsact qdisc that we made when no filter is left in it, ours or of somebody who has come since. */
+function removeOwnQdisc(pins: Pins, ifindex: number): void {
+  if (!pins.markedQdiscs().includes(ifindex)) return;
+  for (const direction of ["ingress", "egress"] as const) {
+    if (clsactFilters({ ifindex, direction }).length > 0) return;
+  }
+  removeClsact(ifindex);
+  pins.forgetQdisc(ifindex);
 }
 
 function detachFilter(ifindex: number, direction: Direction): boolean {
@@ -221,13 +261,19 @@ function detachFilter(ifindex: number, direction: Direction): boolean {
 
 /** "name (id 12)"; by its id alone when it is gone by now. */
 function programLabel(id: number): string {
+  const name = programName(id);
+  return name === undefined ? `with id ${id}` : `${name} (id ${id})`;
+}
+
+/** As the kernel keeps it; undefined when the program is gone by now. */
+function programName(id: number): string | undefined {
   try {
     const program = BpfProgram.openById(id);
     const { name } = program.info;
     program.close();
-    return `${name} (id ${id})`;
+    return name;
   } catch {
-    return `with id ${id}`;
+    return undefined;
   }
 }
 

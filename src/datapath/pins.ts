@@ -13,11 +13,14 @@ export class Pins {
   readonly maps: string;
   readonly programs: string;
   readonly links: string;
+  /** A directory for each clsact qdisc that we made, named after its device's ifindex: those are ours to remove. */
+  readonly qdiscs: string;
 
   constructor(readonly root: string) {
     this.maps = join(root, "maps");
     this.programs = join(root, "programs");
     this.links = join(root, "links");
+    this.qdiscs = join(root, "qdiscs");
   }
 
   map(name: string): string {
@@ -53,7 +56,21 @@ export class Pins {
     }
   }
 
-  /** Names in one of the three directories; none where it does not exist. */
+  /** Remembers that we made the clsact qdisc of a device. */
+  markQdisc(ifindex: number): void {
+    mkdirSync(join(this.qdiscs, String(ifindex)), { recursive: true });
+  }
+
+  /** The devices whose clsact qdisc we made. */
+  markedQdiscs(): number[] {
+    return this.list(this.qdiscs).map(Number);
+  }
+
+  forgetQdisc(ifindex: number): void {
+    rmdirSync(join(this.qdiscs, String(ifindex)));
+  }
+
+  /** Names in one of the directories; none where it does not exist. */
   list(directory: string): string[] {
     return listDirectory(directory);
   }
@@ -74,6 +91,8 @@ export class Pins {
       programs: unlinkAll(this.programs),
       maps: unlinkAll(this.maps),
     };
+    for (const ifindex of this.markedQdiscs()) this.forgetQdisc(ifindex);
+    if (existsSync(this.qdiscs)) rmdirSync(this.qdiscs);
     if (existsSync(this.root) && isBpffs(this.root)) {
       try {
         rmdirSync(this.root);

@@ -7,7 +7,7 @@ import { NativeError, type NativeFailure } from "./errors.js";
 import type { LinkInfo } from "./link.js";
 import type { MapBatch, MapInfo, MapSpec } from "./map.js";
 import type { NetAddress, NetEvent, NetLink, NetNeighbour, NetRoute } from "./netlink.js";
-import type { ProgramInfo, RunResult, TestRunOptions, TestRunResult } from "./program.js";
+import type { ClsactFilter, ProgramInfo, RunResult, TestRunOptions, TestRunResult } from "./program.js";
 
 /*
  * What native/addon.cc exports, in its own terms: handles and numbers. The classes beside this file give it the
@@ -34,7 +34,7 @@ export interface ProgramHandle {
   /** direction: 0 ingress, 1 egress; before: true puts it before relativeId (0: before all), false after it. */
   attachTcx(ifindex: number, direction: number, before: boolean, relativeId: number): LinkHandle;
   attachXdp(ifindex: number, generic: boolean): LinkHandle;
-  attachClsact(ifindex: number, direction: number, priority: number, handle: number): void;
+  attachClsact(ifindex: number, direction: number, priority: number, handle: number): boolean;
   attachCgroup(path: string, type: string): LinkHandle;
   pin(path: string): void;
   close(): void;
@@ -77,6 +77,8 @@ export interface Addon {
   openPinnedLink(path: string): LinkHandle;
   openObject(image: Uint8Array, name: string): ObjectHandle;
   detachClsact(ifindex: number, direction: number, priority: number, handle: number): boolean;
+  clsactFilters(ifindex: number, direction: number): ClsactFilter[];
+  removeClsact(ifindex: number): boolean;
   ringBuffer(map: MapHandle, onRecord: (record: Buffer) => void, budget: number): WatchHandle;
   possibleCpus(): number;
   supportsTcx(): boolean;

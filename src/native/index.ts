@@ -31,11 +31,14 @@ export {
 export { BpfObject } from "./object.js";
 export {
   BpfProgram,
+  type ClsactFilter,
   type ClsactOptions,
+  clsactFilters,
   type Direction,
   detachClsact,
   type ProgramInfo,
   type RunResult,
+  removeClsact,
   type TcxOptions,
   type TestRunOptions,
   type TestRunResult,

@@ -75,6 +75,16 @@ export interface ClsactOptions {
   handle: number;
 }
 
+/** A filter of a clsact qdisc, whoever put it there. */
+export interface ClsactFilter {
+  /** "bpf", "flower", ... */
+  kind: string;
+  priority: number;
+  handle: number;
+  /** Of kind "bpf". */
+  programId?: number;
+}
+
 const directions = { ingress: 0, egress: 1 } as const;
 
 /** What drivers say when they have no XDP, or not for this MTU, these features or this program. */
@@ -156,11 +166,12 @@ export class BpfProgram {
 
   /**
    * Attaches a tc program as a direct-action filter of the clsact qdisc, for kernels before 6.6. Makes the qdisc where
-   * it is missing; replaces the filter of the same priority and handle. It stays until detachClsact().
+   * it is missing, and then returns true; replaces the filter of the same priority and handle. It stays until
+   * detachClsact().
    */
-  attachClsact(options: ClsactOptions): void {
+  attachClsact(options: ClsactOptions): boolean {
     const { ifindex, direction, priority, handle } = options;
-    this.handle.attachClsact(ifindex, directions[direction], priority, handle);
+    return this.handle.attachClsact(ifindex, directions[direction], priority, handle);
   }
 
   /** Attaches to a cgroup (v2) by a link. The type is libbpf's name, with or without "cgroup_": "inet4_connect". */
@@ -191,4 +202,14 @@ export function tcxPrograms(options: { ifindex: number; direction: Direction }):
 export function detachClsact(options: ClsactOptions): boolean {
   const { ifindex, direction, priority, handle } = options;
   return addon().detachClsact(ifindex, directions[direction], priority, handle);
+}
+
+/** The filters of a device's clsact qdisc in one direction; none where there is no qdisc, or no such device. */
+export function clsactFilters(options: { ifindex: number; direction: Direction }): ClsactFilter[] {
+  return addon().clsactFilters(options.ifindex, directions[options.direction]);
+}
+
+/** Removes a device's clsact qdisc with all filters that it has; false when there is none (or no such device). */
+export function removeClsact(ifindex: number): boolean {
+  return addon().removeClsact(ifindex);
 }

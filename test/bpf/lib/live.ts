@@ -5,23 +5,31 @@ import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import { afterAll, beforeAll, vi } from "vitest";
 import type { ProgramName } from "../../../src/generated/programs.js";
-import { type BpfLink, listLinks } from "../../../src/native/index.js";
+import { type Direction, detachClsact, listLinks, supportsTcx } from "../../../src/native/index.js";
 import type { Datapath } from "./datapath.js";
 import { addresses, ip, mac } from "./host.js";
 
-/** Attached for as long as work takes. */
+/** Attached for as long as work takes, as the kernel can. */
 export async function attached(
   datapath: Datapath,
-  at: readonly [ProgramName, number, "ingress" | "egress"][],
+  at: readonly [ProgramName, number, Direction][],
   work: () => Promise<void>,
 ): Promise<void> {
-  const links: BpfLink[] = at.map(([name, ifindex, direction]) =>
-    datapath.program(name).attachTcx({ ifindex, direction }),
-  );
+  const tcx = supportsTcx();
+  const detach = at.map(([name, ifindex, direction]) => {
+    const program = datapath.program(name);
+    if (!tcx) {
+      const filter = { ifindex, direction, priority: 1, handle: 1 };
+      program.attachClsact(filter);
+      return () => void detachClsact(filter);
+    }
+    const link = program.attachTcx({ ifindex, direction });
+    return () => link.close();
+  });
   try {
     await work();
   } finally {
-    for (const link of links) link.close();
+    for (const one of detach) one();
   }
 }
 

@@ -3,6 +3,9 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 
+/** Times to wait are this much longer: on a machine whose processor is emulated everything takes its time (test/vm). */
+const patience = Number(process.env.FAIRWAY_LAB_PATIENCE ?? 1);
+
 /** What a finished program left. */
 export interface Result {
   readonly code: number;
@@ -42,7 +45,7 @@ export class CommandError extends Error {
  */
 export async function run(command: readonly string[], options: RunOptions = {}): Promise<Result> {
   const child = new Background(command, options);
-  const timeout = options.timeout ?? 60_000;
+  const timeout = (options.timeout ?? 60_000) * patience;
   let late = false;
   const timer = setTimeout(() => {
     late = true;
@@ -131,7 +134,8 @@ export class Background {
     pattern: RegExp,
     options: { stream?: "stdout" | "stderr"; timeout?: number } = {},
   ): Promise<RegExpMatchArray> {
-    const { stream = "stdout", timeout = 20_000 } = options;
+    const { stream = "stdout" } = options;
+    const timeout = (options.timeout ?? 20_000) * patience;
     const signal = AbortSignal.timeout(timeout);
     for (;;) {
       const found = this[stream].match(pattern);
@@ -172,7 +176,8 @@ export async function until<T>(
   check: () => Promise<T | undefined | false> | T | undefined | false,
   options: { timeout?: number; every?: number } = {},
 ): Promise<T> {
-  const { timeout = 20_000, every = 50 } = options;
+  const { every = 50 } = options;
+  const timeout = (options.timeout ?? 20_000) * patience;
   const deadline = Date.now() + timeout;
   for (;;) {
     const found = await check();

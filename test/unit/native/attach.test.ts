@@ -6,7 +6,9 @@ import {
   type BpfMap,
   BpfObject,
   type BpfProgram,
+  clsactFilters,
   detachClsact,
+  removeClsact,
   supportsTcx,
   tcxPrograms,
 } from "../../../src/native/index.js";
@@ -156,9 +158,9 @@ describe("clsact", () => {
   test("makes the qdisc, replaces its own filter and removes it", () => {
     const classifier = program("classifier");
     const other = program("tcx_one");
-    classifier.attachClsact({ ifindex: lo, ...filter });
+    expect(classifier.attachClsact({ ifindex: lo, ...filter })).toBe(true);
     expect(traced()).toEqual([4]);
-    other.attachClsact({ ifindex: lo, ...filter });
+    expect(other.attachClsact({ ifindex: lo, ...filter })).toBe(false);
     expect(traced()).toEqual([1]);
     classifier.attachClsact({ ifindex: lo, ...filter, priority: 8 });
     expect(traced()).toEqual([1, 4]);
@@ -169,7 +171,25 @@ describe("clsact", () => {
     expect(run("tc", "filter", "show", "dev", "lo", "ingress")).toMatch(/pref 8 .*classifier.*direct-action/);
   });
 
+  test("tells every filter of a direction, and removes the qdisc with all of them", () => {
+    const classifier = program("classifier");
+    classifier.attachClsact({ ifindex: lo, ...filter });
+    // Another's, of another kind: classic bytecode.
+    run("tc", ..."filter add dev lo ingress pref 9 protocol all bpf bytecode".split(" "), "1,6 0 0 0");
+    expect(clsactFilters({ ifindex: lo, direction: "ingress" })).toEqual([
+      { kind: "bpf", priority: 7, handle: 3, programId: classifier.info.id },
+      { kind: "bpf", priority: 9, handle: 1 },
+    ]);
+    expect(clsactFilters({ ifindex: lo, direction: "egress" })).toEqual([]);
+    expect(removeClsact(lo)).toBe(true);
+    expect(run("tc", "qdisc", "show", "dev", "lo")).not.toContain("clsact");
+    expect(removeClsact(lo)).toBe(false);
+  });
+
   test("there is nothing to detach without a qdisc or a device", () => {
+    expect(clsactFilters({ ifindex: lo, direction: "ingress" })).toEqual([]);
+    expect(clsactFilters({ ifindex: 99999, direction: "ingress" })).toEqual([]);
+    expect(removeClsact(99999)).toBe(false);
     expect(detachClsact({ ifindex: lo, ...filter })).toBe(false);
     expect(detachClsact({ ifindex: 99999, ...filter })).toBe(false);
   });

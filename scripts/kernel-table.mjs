@@ -1,0 +1,108 @@
+// Writes docs/kernels.md: what works on which kernel, from what the last runs of test/vm have found. Never edited by hand.
+//
+//   npm run test:vm && node scripts/kernel-table.mjs
+
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildDir, root } from "./lib/paths.mjs";
+import { Failure } from "./lib/run.mjs";
+import { isMain, main } from "./lib/step.mjs";
+import { kernelSeries } from "./lib/versions.mjs";
+
+/**
+ * @typedef {object} Test as test/vm/lib/inside.ts has it
+ * @property {string} file
+ * @property {string[]} titles
+ * @property {boolean} passed
+ */
+
+/**
+ * @typedef {object} Report
+ * @property {string} series
+ * @property {string} release
+ * @property {string} version
+ * @property {{ programs?: Test[], lab?: Test[] }} found
+ */
+
+/** @param {string} series @returns {Report} */
+function report(series) {
+  const path = join(buildDir, "test-reports", `kernel-${series}.json`);
+  const remedy = "run `npm run test:vm`, then this again";
+  if (!existsSync(path)) throw new Failure(`kernel ${series} has not been tested here`, { remedy });
+  /** @type {Report} */
+  const read = JSON.parse(readFileSync(path, "utf8"));
+  if (!read.found.programs || !read.found.lab) {
+    throw new Failure(`the last run on kernel ${series} is not complete`, { remedy });
+  }
+  return read;
+}
+
+/**
+ * A row: what is tested, and by kernel how many of its tests passed.
+ * @param {string} name
+ * @param {Report[]} reports
+ * @param {(report: Report) => Test[]} select
+ */
+function row(name, reports, select) {
+  const cells = reports.map((one) => {
+    const tests = select(one);
+    const passed = tests.filter((test) => test.passed).length;
+    if (tests.length === 0) return "not tested";
+    return passed === tests.length ? "yes" : `**no** (${passed} of ${tests.length})`;
+  });
+  return `| ${[name, ...cells].join(" | ")} |`;
+}
+
+/** The distinct names in the order in which they come. @param {Report[]} reports @param {(report: Report) => string[]} names */
+const distinct = (reports, names) => [...new Set(reports.flatMap(names))];
+
+/** @param {Test} test */
+const title = ({ titles }) => titles.join(": ");
+
+/** The document. @param {Report[]} reports */
+export function kernelTable(reports) {
+  const head = (/** @type {string} */ what) => [
+    `| ${[what, ...reports.map(({ series }) => `Linux ${series}`)].join(" | ")} |`,
+    `|---${"|---".repeat(reports.length)}|`,
+  ];
+  const lab = (/** @type {Report} */ one) => one.found.lab ?? [];
+  const programs = (/** @type {Report} */ one) => one.found.programs ?? [];
+  return [
+    "# Kernels",
+    "",
+    "<!-- Written by scripts/kernel-table.mjs from the runs of `npm run test:vm`: change those, not this. -->",
+    "",
+    "fairway wants Linux 6.1 or newer. `npm run test:vm` boots Debian's kernels under QEMU, without KVM, with the files of the host,",
+    "and runs the tests there. What the last runs showed, with Debian's engine (20.10):",
+    "",
+    ...reports.map(
+      ({ series, release, version }) => `- ${series}: \`${release}\`, package version ${version}`,
+    ),
+    "",
+    ...head("with an engine and containers"),
+    ...distinct(reports, (one) => lab(one).map(title)).map((name) =>
+      row(name, reports, (one) => lab(one).filter((test) => title(test) === name)),
+    ),
+    "",
+    "“Published port and masquerade” and each kind of uplink count only when more than 95 % of the packets took the fast path.",
+    "",
+    ...head("the programs, on crafted packets"),
+    ...distinct(reports, (one) => programs(one).map(({ file }) => file)).map((file) => {
+      const count = programs(reports[0]).filter((test) => test.file === file).length;
+      return row(`${file} (${count} tests)`, reports, (one) =>
+        programs(one).filter((test) => test.file === file),
+      );
+    }),
+    "",
+    "Programs are attached by TCX from Linux 6.6 on, by clsact before.",
+    "",
+  ].join("\n");
+}
+
+if (isMain(import.meta.url)) {
+  await main(() => {
+    const path = join(root, "docs", "kernels.md");
+    writeFileSync(path, kernelTable(kernelSeries.map(report)));
+    console.log(path);
+  });
+}

@@ -1,0 +1,65 @@
+// fairway on Debian's kernels, one machine each: the programs on crafted packets, then an engine with containers and
+// uplinks of many kinds. What was found is kept for `node scripts/kernel-table.mjs`.
+
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { root } from "../lab/lib/paths.js";
+import { type InsideTest, runInside } from "./lib/inside.js";
+import { findKernel, type Kernel, seriesToTest } from "./lib/kernel.js";
+import { Vm } from "./lib/vm.js";
+
+const minutes = (count: number) => count * 60_000;
+
+/** cost.test.ts compares with figures of another kernel's verifier. */
+const programTests = [
+  ...["adoption", "bridge", "conntrack-sync", "counting", "filtered", "learning", "live", "masquerade"],
+  ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
+];
+
+/** With file and titles, and what failed: readable when it is not empty. */
+const failures = (tests: readonly InsideTest[]) =>
+  tests
+    .filter(({ passed }) => !passed)
+    .map(({ file, titles, why }) => `${file}: ${titles.join(" > ")}: ${why}`);
+
+describe.each(seriesToTest())("kernel %s", (series) => {
+  const found: Record<string, readonly InsideTest[]> = {};
+  let kernel: Kernel;
+  let vm: Vm;
+  beforeAll(async () => {
+    kernel = findKernel(series);
+    vm = await Vm.boot(kernel);
+  });
+  afterAll(async () => {
+    await vm?.dispose();
+    const directory = join(root, "build", "test-reports");
+    await mkdir(directory, { recursive: true });
+    await writeFile(join(directory, `kernel-${series}.json`), JSON.stringify({ ...kernel, found }));
+  });
+
+  it("boots", () => {
+    expect(vm.release).toBe(kernel.release);
+  });
+
+  it(
+    "its verifier takes the programs, and they do with packets what they should",
+    async () => {
+      const files = programTests.map((name) => `bpf/${name}.test`);
+      found.programs = await runInside(vm, "bpf", { files, namespaced: true, timeout: minutes(15) });
+      expect(failures(found.programs)).toEqual([]);
+      expect(new Set(found.programs.map(({ file }) => file))).toEqual(new Set(programTests));
+    },
+    minutes(16),
+  );
+
+  it(
+    "an engine's containers are reached, and reach the outside, on the fast path",
+    async () => {
+      found.lab = await runInside(vm, "guest", { timeout: minutes(20) });
+      expect(failures(found.lab)).toEqual([]);
+      expect(new Set(found.lab.map(({ file }) => file))).toEqual(new Set(["datapath", "uplinks"]));
+    },
+    minutes(21),
+  );
+});

@@ -1,0 +1,79 @@
+// A suite of vitest's run inside a machine, and what it found.
+
+import { join } from "node:path";
+import { root } from "../../lab/lib/paths.js";
+import type { Vm } from "./vm.js";
+
+/** One test of a suite inside. */
+export interface InsideTest {
+  /** Of its file, as "datapath". */
+  readonly file: string;
+  /** Its titles, from the outermost group's to its own. */
+  readonly titles: readonly string[];
+  readonly passed: boolean;
+  /** What failed. */
+  readonly why?: string;
+}
+
+/** How to run a suite. */
+export interface SuiteOptions {
+  /** Files by a part of their path; all when left out. */
+  readonly files?: readonly string[];
+  /** Those that make devices of their own run in a network namespace of their own. */
+  readonly namespaced?: boolean;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+/** Of vitest's JSON report, which is jest's. */
+interface Report {
+  readonly testResults: readonly {
+    readonly name: string;
+    readonly status: string;
+    readonly message?: string;
+    readonly assertionResults: readonly {
+      readonly ancestorTitles: readonly string[];
+      readonly title: string;
+      readonly status: string;
+      readonly failureMessages?: readonly string[];
+    }[];
+  }[];
+}
+
+/**
+ * Runs a project's tests in a machine and returns each with its outcome. A file that fails as a whole counts as a failed
+ * test without a title; skipped tests count as failed.
+ * @throws Error when there is no report
+ */
+export async function runInside(vm: Vm, project: string, options: SuiteOptions): Promise<InsideTest[]> {
+  const report = `${project}.json`;
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+  const result = await vm.run(
+    [
+      ...(options.namespaced ? ["unshare", "--net"] : []),
+      ...[process.execPath, vitest, "run", "--project", project],
+      ...["--reporter=default", "--reporter=json", `--outputFile.json=/run/exchange/${report}`],
+      ...(options.files ?? []),
+    ],
+    // Everything takes its time there; what waits for something waits longer.
+    { timeout: options.timeout, env: { FAIRWAY_LAB_PATIENCE: "6" } },
+  );
+  let text: string;
+  try {
+    text = vm.file(report);
+  } catch {
+    throw new Error(`no report of ${project}: ${(result.stderr || result.stdout).slice(-4000)}`);
+  }
+  return (JSON.parse(text) as Report).testResults.flatMap(testsOf);
+}
+
+function testsOf({ name, status, message, assertionResults }: Report["testResults"][number]): InsideTest[] {
+  const file = name.replace(/^.*\//, "").replace(/\.test\.ts$/, "");
+  const tests = assertionResults.map(({ ancestorTitles, title, status, failureMessages = [] }) => {
+    const passed = status === "passed";
+    const why = failureMessages[0]?.split("\n").slice(0, 12).join("\n") ?? status;
+    return { file, titles: [...ancestorTitles, title], passed, ...(passed ? {} : { why }) };
+  });
+  const whole = status === "failed" && tests.every(({ passed }) => passed);
+  return whole ? [...tests, { file, titles: [], passed: false, why: message ?? "failed as a whole" }] : tests;
+}
