@@ -10,7 +10,7 @@
 
 struct sweep {
 	struct flow_sweep result;
-	__u64 now;
+	__u32 now; /* ticks */
 	__u32 epoch;
 };
 
@@ -34,15 +34,16 @@ static __always_inline __u64 idle_limit(const struct flow *flow, __u8 proto, con
 static __always_inline bool is_idle(const struct flow *flow, __u8 proto, const struct sweep *sweep)
 {
 	__u64 limit = idle_limit(flow, proto, &sweep->result);
-
 	/* last_seen may be newer than now: packets go on. */
-	return limit && (__s64)(sweep->now - flow->last_seen) > (__s64)limit;
+	__s32 idle = sweep->now - flow->last_seen;
+
+	return limit && idle > 0 && (__u64)idle > limit >> FLOW_TICK_SHIFT;
 }
 
 static __always_inline void visit(void *map, void *key, const struct flow *flow, __u8 proto, __u32 family,
 				  struct sweep *sweep)
 {
-	bool holds = flow->epoch == sweep->epoch && end_holds(&flow->from) && end_holds(&flow->to);
+	bool holds = flow->epoch == sweep->epoch && ends_hold(flow);
 	struct flow_table_counters *counters;
 
 	if (holds && !is_idle(flow, proto, sweep)) {
@@ -74,7 +75,7 @@ static long visit_ipv6(void *map, struct flow_key_ipv6 *key, struct flow_ipv6 *f
 SEC("syscall")
 int flow_sweep(struct flow_sweep *context)
 {
-	struct sweep sweep = { .now = bpf_ktime_get_ns() };
+	struct sweep sweep = { .now = bpf_ktime_get_ns() >> FLOW_TICK_SHIFT };
 	struct control *record;
 	__u32 zero = 0;
 

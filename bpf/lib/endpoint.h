@@ -15,9 +15,14 @@ static __always_inline struct endpoint *endpoint_get(__u32 slot, __u32 generatio
 }
 
 /* Whether an end of a flow is still the endpoint that the entry was made for, or is outside. */
-static __always_inline bool end_holds(const struct endpoint_ref *end)
+static __always_inline bool end_holds(__u16 slot, __u32 generation)
 {
-	return end->slot == SLOT_NONE || endpoint_get(end->slot, end->generation);
+	return slot == SLOT_OUTSIDE || endpoint_get(slot, generation);
+}
+
+static __always_inline bool ends_hold(const struct flow *flow)
+{
+	return end_holds(flow->from_slot, flow->from_generation) && end_holds(flow->to_slot, flow->to_generation);
 }
 
 static __always_inline bool mac_is(const __u8 *mac, const __u8 *other)

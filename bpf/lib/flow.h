@@ -9,6 +9,12 @@
 #include "endpoint.h"
 #include "route.h"
 
+/* Now, in ticks. */
+static __always_inline __u32 flow_clock(void)
+{
+	return bpf_ktime_get_coarse_ns() >> FLOW_TICK_SHIFT;
+}
+
 static __always_inline struct control *control_get(void)
 {
 	__u32 zero = 0;
@@ -97,7 +103,25 @@ static __always_inline bool flow_holds(const struct flow *flow)
 {
 	struct control *record = control_get();
 
-	return record && flow->epoch == record->epoch && end_holds(&flow->from) && end_holds(&flow->to);
+	return record && flow->epoch == record->epoch && ends_hold(flow);
+}
+
+static __always_inline void flow_from(struct flow *flow, const struct endpoint_ref *endpoint)
+{
+	flow->from_slot = endpoint->slot;
+	flow->from_generation = endpoint->generation;
+}
+
+static __always_inline void flow_to(struct flow *flow, const struct endpoint_ref *endpoint)
+{
+	flow->to_slot = endpoint->slot;
+	flow->to_generation = endpoint->generation;
+}
+
+/* A device may have an MTU of 65536 (loopback's), an IP packet has 65535 bytes at most. */
+static __always_inline __u16 flow_mtu(__u32 mtu)
+{
+	return mtu > 0xffff ? 0xffff : mtu;
 }
 
 /* What every new entry has in common. False without a control record: nothing holds then. */
@@ -107,13 +131,13 @@ static __always_inline bool flow_begin(struct flow *flow, enum flow_origin origi
 
 	if (!record)
 		return false;
-	flow->created = bpf_ktime_get_coarse_ns();
+	flow->created = flow_clock();
 	flow->last_seen = flow->created;
 	flow->conntrack_synced = flow->created;
 	flow->epoch = record->epoch;
 	flow->origin = origin;
-	flow->from.slot = SLOT_NONE;
-	flow->to.slot = SLOT_NONE;
+	flow->from_slot = SLOT_OUTSIDE;
+	flow->to_slot = SLOT_OUTSIDE;
 	return true;
 }
 
@@ -159,14 +183,14 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 	flow.flow.anchored = anchored;
 	flow.flow.provisional = provisional;
 	if (transmit) {
-		flow.flow.from = endpoint;
+		flow_from(&flow.flow, &endpoint);
 		flow.flow.ifindex = ends->route->ifindex;
-		flow.flow.mtu = ends->route->mtu;
+		flow.flow.mtu = flow_mtu(ends->route->mtu);
 		flow.next_hop = ends->route->next_hop;
 	} else {
-		flow.flow.to = endpoint;
+		flow_to(&flow.flow, &endpoint);
 		flow.flow.ifindex = ends->endpoint->ifindex;
-		flow.flow.mtu = ends->endpoint->mtu;
+		flow.flow.mtu = flow_mtu(ends->endpoint->mtu);
 	}
 	return flow_put(&key, &flow);
 }

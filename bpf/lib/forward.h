@@ -10,22 +10,22 @@
 /* Whose packet it is where only one can be named: the receiver's, else the sender's. */
 static __always_inline __u32 flow_slot(const struct flow *flow)
 {
-	return flow->to.slot == SLOT_NONE ? flow->from.slot : flow->to.slot;
+	return flow->to_slot == SLOT_OUTSIDE ? flow->from_slot : flow->to_slot;
 }
 
 static __always_inline void count_fast(const struct __sk_buff *skb, const struct packet *packet,
 				       const struct flow *flow)
 {
-	if (flow->from.slot != SLOT_NONE)
-		count(skb, packet->headers_length, flow->from.slot, DIRECTION_TRANSMIT, PATH_FAST);
-	if (flow->to.slot != SLOT_NONE)
-		count(skb, packet->headers_length, flow->to.slot, DIRECTION_RECEIVE, PATH_FAST);
+	if (flow->from_slot != SLOT_OUTSIDE)
+		count(skb, packet->headers_length, flow->from_slot, DIRECTION_TRANSMIT, PATH_FAST);
+	if (flow->to_slot != SLOT_OUTSIDE)
+		count(skb, packet->headers_length, flow->to_slot, DIRECTION_RECEIVE, PATH_FAST);
 }
 
 /* Into the container, past its veth: as if it had come from its gateway. */
 static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
-	__u32 slot = flow->flow.to.slot;
+	__u32 slot = flow->flow.to_slot;
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
 
 	if (!endpoint || !rewrite(skb, packet, flow))
@@ -42,7 +42,7 @@ static __always_inline int send_out(struct __sk_buff *skb, const struct packet *
 	struct bpf_redir_neigh next_hop = { .nh_family = FAMILY_AF };
 
 	if (!rewrite(skb, packet, flow))
-		return drop(skb, flow->flow.from.slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
+		return drop(skb, flow->flow.from_slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
 	count_fast(skb, packet, &flow->flow);
 	skb->tc_index = FORWARDED;
 	address_copy(NEXT_HOP(&next_hop), &flow->next_hop);
@@ -101,7 +101,7 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 	flow_t *flow = bpf_map_lookup_elem(&flows, key);
 	enum reason reason;
 	bool last;
-	__u64 now;
+	__u32 now;
 
 	if (!flow)
 		return REASON_NO_FLOW;
@@ -118,7 +118,7 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 		flow_yield(key, packet, flow);
 		return REASON_TCP_CONTROL;
 	}
-	now = bpf_ktime_get_coarse_ns();
+	now = flow_clock();
 	reason = flow_sync_conntrack(skb, packet, flow, now);
 	if (reason == REASON_STALE_FLOW)
 		flow_delete(key);
@@ -130,7 +130,7 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 	if (flow_wants_anchor(packet, &flow->flow, now))
 		return REASON_ANCHOR;
 	last = is_last(packet, &flow->flow);
-	*verdict = flow->flow.to.slot == SLOT_NONE ? send_out(skb, packet, flow) : deliver(skb, packet, flow);
+	*verdict = flow->flow.to_slot == SLOT_OUTSIDE ? send_out(skb, packet, flow) : deliver(skb, packet, flow);
 	/*
 	 * A closed connection's entries go at once: the next connection gets them, still in the CPU's cache, and the table
 	 * holds what lives. A packet that comes all the same restores them from conntrack.

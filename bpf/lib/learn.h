@@ -67,9 +67,9 @@ static __always_inline void invert(const struct packet *packet, struct packet *a
  */
 static __always_inline bool way_to_endpoint(const struct endpoint *endpoint, __u32 slot, flow_t *flow)
 {
-	flow->flow.to.slot = slot;
-	flow->flow.to.generation = endpoint->generation;
-	flow->flow.mtu = endpoint->mtu;
+	flow->flow.to_slot = slot;
+	flow->flow.to_generation = endpoint->generation;
+	flow->flow.mtu = flow_mtu(endpoint->mtu);
 	return address_equal(&flow->daddr, &endpoint->ip_part.address);
 }
 
@@ -90,7 +90,7 @@ static __always_inline bool way_outside(struct __sk_buff *skb, const struct pack
 			return false;
 	}
 	flow->next_hop = route.next_hop;
-	flow->flow.mtu = route.mtu;
+	flow->flow.mtu = flow_mtu(route.mtu);
 	return true;
 }
 
@@ -130,7 +130,7 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 	flow.flow.sport = packet->sport;
 	flow.flow.dport = packet->dport;
 	flow.flow.ifindex = skb->ifindex;
-	flow.flow.from = arrival.from;
+	flow_from(&flow.flow, &arrival.from);
 	flow.flow.flow_direction = dir == IP_CT_DIR_REPLY ? FLOW_ORIGINAL : FLOW_REPLY;
 	flow.flow.state = FLOW_ESTABLISHED;
 	flow.flow.anchored = !conntrack_is_untracked(ct, packet);

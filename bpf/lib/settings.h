@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "vmlinux.h"
+#include "types.h"
 #include <bpf/bpf_helpers.h>
 
 #define SETTING const volatile __attribute__((weak))
@@ -24,16 +24,18 @@ SETTING __u32 ipv6_checksum_flag = 0;
 SETTING __u32 fib_mark_flag = 0;
 
 #define NS_PER_SEC 1000000000ULL
+/* Of the flow table's clock, rounded up. */
+#define TICKS_PER_SEC ((__u32)(NS_PER_SEC >> FLOW_TICK_SHIFT) + 1)
 
 /*
  * How often a busy flow entry refreshes its conntrack entry: what bounds both its cost and how long a deleted entry is outlived.
  * Where more flows are busy than a CPU may refresh in a second, they wait for their turn, but not for longer than the second
  * figure, well below the shortest timeout that is refreshed (UDP's 30 s).
  */
-#define CONNTRACK_SYNC_INTERVAL NS_PER_SEC
-#define CONNTRACK_SYNC_LATEST (8 * NS_PER_SEC)
+#define CONNTRACK_SYNC_INTERVAL TICKS_PER_SEC
+#define CONNTRACK_SYNC_LATEST (8 * TICKS_PER_SEC)
 #define CONNTRACK_SYNCS_PER_SEC 10000
 /* The age at which a TCP flow shows the kernel's tracker one packet; shorter connections never pay for it. */
-#define ANCHOR_AGE NS_PER_SEC
+#define ANCHOR_AGE TICKS_PER_SEC
 /* The age from which a UDP flow seen both ways is a stream: net/netfilter/nf_conntrack_proto_udp.c. */
-#define UDP_STREAM_AGE (2 * NS_PER_SEC)
+#define UDP_STREAM_AGE (2 * TICKS_PER_SEC)

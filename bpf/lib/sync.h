@@ -40,7 +40,7 @@ static __always_inline void flow_settle(struct nf_conn *ct, const struct packet 
 
 /* Keeps the entry of a busy flow alive with the timeout that the kernel would give it now. */
 static __always_inline void flow_refresh(struct nf_conn *ct, const struct packet *packet, const struct flow *flow,
-					 __u64 now)
+					 __u32 now)
 {
 	if (packet->proto == IPPROTO_TCP) {
 		bpf_ct_change_timeout(
@@ -97,9 +97,9 @@ static __always_inline bool flow_is_outlived(const struct nf_conn *ct, const str
  * Whether conntrack is to be looked at for a flow whose last look is that long ago. With many busy flows on a CPU only so many
  * a second are: a lookup there costs more than all the rest that the programs do with a packet.
  */
-static __always_inline bool sync_is_due(const struct flow *flow, __u64 now)
+static __always_inline bool sync_is_due(const struct flow *flow, __u32 now)
 {
-	__u64 age = now - flow->conntrack_synced;
+	__u32 age = now - flow->conntrack_synced;
 	struct sync_budget *budget;
 	__u32 zero = 0;
 
@@ -108,7 +108,7 @@ static __always_inline bool sync_is_due(const struct flow *flow, __u64 now)
 	budget = bpf_map_lookup_elem(&sync_budgets, &zero);
 	if (!budget || age > CONNTRACK_SYNC_LATEST || flow->provisional)
 		return true;
-	if (now - budget->begin > NS_PER_SEC) {
+	if (now - budget->begin > TICKS_PER_SEC) {
 		budget->begin = now;
 		budget->used = 0;
 	}
@@ -122,7 +122,7 @@ static __always_inline bool sync_is_due(const struct flow *flow, __u64 now)
  * REASON_TCP_CONTROL: a FIN of a connection that the kernel's tracker has seen open is for the tracker.
  */
 static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, const struct packet *packet, flow_t *flow,
-						       __u64 now)
+						       __u32 now)
 {
 	bool closing = packet->tcp_flags & (TCP_FIN | TCP_RST);
 	bool due = sync_is_due(&flow->flow, now);
@@ -158,7 +158,7 @@ static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, co
  * tracker's state NONE, in which a first packet from the reply's side would be invalid. Once per flow, when it has lived for
  * ANCHOR_AGE; the entry is marked.
  */
-static __always_inline bool flow_wants_anchor(const struct packet *packet, struct flow *flow, __u64 now)
+static __always_inline bool flow_wants_anchor(const struct packet *packet, struct flow *flow, __u32 now)
 {
 	if (flow->anchored || flow->flow_direction != FLOW_ORIGINAL || flow->state != FLOW_ESTABLISHED)
 		return false;

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { FlowOrigin, FlowState } from "../../src/generated/types.js";
 import { about, tcpState, timeouts, trackByKernel } from "./lib/conntrack.js";
 import { published, useDatapath } from "./lib/datapath.js";
-import { onBothFamilies } from "./lib/family.js";
+import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
 
 const datapath = useDatapath();
@@ -180,7 +180,8 @@ onBothFamilies(
       trackByKernel(toPort);
       on.fromOutside({ flags: ack });
       on.fromWeb(on.reply({ flags: ack }));
-      for (const { key, flow } of on.flows()) on.changeFlow(key, { created: flow.created - 10_000_000_000n });
+      for (const { key, flow } of on.flows())
+        on.changeFlow(key, { created: secondsBefore(flow.created, 10) });
       expect(on.flowFrom(device.uplink0)?.anchored).toBe(1);
       expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
       expect(datapath.reasons()).toEqual({});

@@ -2,12 +2,11 @@ import { expect, test } from "vitest";
 import { FlowState } from "../../src/generated/types.js";
 import { about, assured, forget, seenReply, setTimeoutOf, timeouts } from "./lib/conntrack.js";
 import { published, useDatapath } from "./lib/datapath.js";
-import { onBothFamilies } from "./lib/family.js";
+import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
 
 const datapath = useDatapath();
 const { syn, ack, fin, rst } = tcpFlag;
-const second = 1_000_000_000n;
 
 onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on) => {
   const status = (): number => (on.conntrack()[0]?.status ?? 0) & (seenReply | assured);
@@ -15,9 +14,12 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
   const states = (): number[] => on.flows().map(({ flow }) => flow.state);
 
   /** As if the flow entries were older, and conntrack not told for as long. */
-  function age(by: bigint): void {
+  function age(by: number): void {
     for (const { key, flow } of on.flows()) {
-      on.changeFlow(key, { created: flow.created - by, conntrackSynced: flow.conntrackSynced - by });
+      on.changeFlow(key, {
+        created: secondsBefore(flow.created, by),
+        conntrackSynced: secondsBefore(flow.conntrackSynced, by),
+      });
     }
   }
 
@@ -88,7 +90,7 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
   test("a half-closed one that stays busy is kept for as long as the kernel would", () => {
     on.handshake();
     on.fromOutside({ flags: fin | ack });
-    age(2n * second);
+    age(2);
     on.fromWeb(on.reply({ flags: ack }));
     expect(seconds()).toSatisfy(about(timeouts.finWait));
   });
@@ -230,7 +232,7 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
     on.handshake();
     forget(on.conntrack());
     expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
-    age(2n * second);
+    age(2);
     expect(on.fromOutside({ flags: ack }).verdict).toBe("next");
     expect(datapath.reasons()).toEqual({ no_flow: 1 });
   });
@@ -240,23 +242,23 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
     for (const entry of on.conntrack()) setTimeoutOf(entry, 100);
     on.fromOutside({ flags: ack });
     expect(seconds()).toSatisfy(about(100));
-    age(2n * second);
+    age(2);
     for (const { key } of on.flows()) on.changeFlow(key, { anchored: 1 });
     on.fromOutside({ flags: ack });
     expect(seconds()).toSatisfy(about(timeouts.established));
   });
 
   test.each([
-    ["spent: it waits", 10_000n, 0n, 2n, 100],
-    ["not spent yet", 9_999n, 0n, 2n, timeouts.established],
-    ["spent in the second before", 10_000n, 2n, 2n, timeouts.established],
-    ["spent, for 8 s and no longer", 10_000n, 0n, 9n, timeouts.established],
+    ["spent: it waits", 10_000, 0, 2, 100],
+    ["not spent yet", 9_999, 0, 2, timeouts.established],
+    ["spent in the second before", 10_000, 2, 2, timeouts.established],
+    ["spent, for 8 s and no longer", 10_000, 0, 9, timeouts.established],
   ])("a CPU's refreshes of this second are %s", (_name, used, ago, unseen, expected) => {
     on.handshake();
     for (const entry of on.conntrack()) setTimeoutOf(entry, 100);
-    const begin = (on.flows()[0]?.flow.created ?? 0n) - ago * second;
+    const begin = secondsBefore(on.flows()[0]?.flow.created ?? 0, ago);
     datapath.writePerCpu("sync_budgets", 0, { begin, used });
-    age(unseen * second);
+    age(unseen);
     for (const { key } of on.flows()) on.changeFlow(key, { anchored: 1 });
     expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
     expect(seconds()).toSatisfy(about(expected));
@@ -265,7 +267,7 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
   test("one that lives shows the kernel's tracker one packet of its opener, once", () => {
     on.handshake();
     expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
-    age(2n * second);
+    age(2);
     expect(on.fromWeb(on.reply({ flags: ack })).verdict).toBe("redirect");
     const run = on.fromOutside({ flags: ack });
     expect(run.verdict).toBe("next");
@@ -276,7 +278,7 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
 
   test("no FIN or RST is spent on that", () => {
     on.handshake();
-    age(2n * second);
+    age(2);
     expect(on.fromOutside({ flags: fin | ack }).verdict).toBe("redirect");
     expect(datapath.reasons()).toEqual({});
   });
@@ -303,13 +305,16 @@ onBothFamilies("conntrack and UDP on the fast path", datapath, (on) => {
   });
 
   test.each([
-    ["younger than two seconds is none", 1_500_000_000n, seenReply, timeouts.udp],
-    ["older is one", 2_500_000_000n, seenReply | assured, timeouts.udpStream],
+    ["younger than two seconds is none", 1.5, seenReply, timeouts.udp],
+    ["older is one", 2.5, seenReply | assured, timeouts.udpStream],
   ])("a stream both ways that is %s", (_name, age, expected, kept) => {
     on.fromOutside(query);
     on.fromWeb(answer);
     for (const { key, flow } of on.flows()) {
-      on.changeFlow(key, { created: flow.created - age, conntrackSynced: flow.conntrackSynced - age });
+      on.changeFlow(key, {
+        created: secondsBefore(flow.created, age),
+        conntrackSynced: secondsBefore(flow.conntrackSynced, age),
+      });
     }
     on.fromOutside(query);
     expect(status()).toBe(expected);
@@ -317,15 +322,15 @@ onBothFamilies("conntrack and UDP on the fast path", datapath, (on) => {
   });
 
   test.each([
-    ["waits for its turn", 3n, 10_000n, 100],
-    ["does not wait for longer than 8 s", 9n, 10_000n, timeouts.udp],
-    ["is refreshed where there is one left", 3n, 9_999n, timeouts.udp],
+    ["waits for its turn", 3, 10_000, 100],
+    ["does not wait for longer than 8 s", 9, 10_000, timeouts.udp],
+    ["is refreshed where there is one left", 3, 9_999, timeouts.udp],
   ])("a busy one on a CPU with very many %s", (_name, age, used, expected) => {
     on.fromOutside(query);
     for (const entry of on.conntrack()) setTimeoutOf(entry, 100);
     for (const { key, flow } of on.flows()) {
       on.changeFlow(key, {
-        conntrackSynced: flow.conntrackSynced - age * second,
+        conntrackSynced: secondsBefore(flow.conntrackSynced, age),
         state: FlowState.ESTABLISHED,
       });
       datapath.write("sync_budgets", 0, { begin: flow.lastSeen, used });
@@ -338,8 +343,8 @@ onBothFamilies("conntrack and UDP on the fast path", datapath, (on) => {
     on.fromOutside(query);
     for (const { key, flow } of on.flows()) {
       on.changeFlow(key, {
-        created: flow.created - 10n * second,
-        conntrackSynced: flow.conntrackSynced - 10n * second,
+        created: secondsBefore(flow.created, 10),
+        conntrackSynced: secondsBefore(flow.conntrackSynced, 10),
         state: FlowState.ESTABLISHED,
       });
     }

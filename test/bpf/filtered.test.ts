@@ -3,7 +3,7 @@ import { EndpointIpFlags, FlowOrigin, FlowState } from "../../src/generated/type
 import { updateConntrackTcp } from "../../src/native/index.js";
 import { tcpState, trackByKernel } from "./lib/conntrack.js";
 import { published, useDatapath } from "./lib/datapath.js";
-import { onBothFamilies } from "./lib/family.js";
+import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
 
 const datapath = useDatapath();
@@ -92,7 +92,7 @@ onBothFamilies("where a firewall's rules may concern an endpoint", datapath, (on
     on.fromWeb(on.reply({ flags: ack }));
     show();
     for (const { key, flow } of on.flows()) {
-      on.changeFlow(key, { conntrackSynced: flow.conntrackSynced - 2_000_000_000n });
+      on.changeFlow(key, { conntrackSynced: secondsBefore(flow.conntrackSynced, 2) });
     }
     expectKernels(on.fromWeb(on.reply({ flags: ack })), "filtered");
     expect(on.flows()).toHaveLength(0);

@@ -8,8 +8,8 @@ import {
 } from "../../src/generated/types.js";
 import { updateConntrackTcp } from "../../src/native/index.js";
 import { about, type KernelConnection, tcpState, timeouts, trackByKernel } from "./lib/conntrack.js";
-import { published, type Run, slot, slotNone, useDatapath } from "./lib/datapath.js";
-import { onBothFamilies } from "./lib/family.js";
+import { published, type Run, slot, slotOutside, useDatapath } from "./lib/datapath.js";
+import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { moreFragments, type PacketSpec, protocolNumber, tcpFlag } from "./lib/packet.js";
 
@@ -17,7 +17,6 @@ const datapath = useDatapath();
 const { device } = datapath;
 const { syn, ack, fin, rst, psh } = tcpFlag;
 const right = { ipChecksumRight: true, l4ChecksumRight: true };
-const second = 1_000_000_000n;
 const multicast = { 4: "224.0.0.251", 6: "ff0e::fb" } as const;
 
 onBothFamilies("learning", datapath, (on) => {
@@ -90,8 +89,9 @@ onBothFamilies("learning", datapath, (on) => {
           sport: 40000,
           daddr: address.web,
           dport: 80,
-          from: { slot: slotNone },
-          to: { slot: slot.web, generation },
+          fromSlot: slotOutside,
+          toSlot: slot.web,
+          toGeneration: generation,
           origin: FlowOrigin.LEARNED,
           flowDirection: FlowDirection.ORIGINAL,
           state: FlowState.ESTABLISHED,
@@ -124,8 +124,9 @@ onBothFamilies("learning", datapath, (on) => {
           daddr: address.client,
           dport: 40000,
           nextHop: address.client,
-          from: { slot: slot.web, generation },
-          to: { slot: slotNone },
+          fromSlot: slot.web,
+          fromGeneration: generation,
+          toSlot: slotOutside,
           origin: FlowOrigin.LEARNED,
           flowDirection: FlowDirection.REPLY,
           state: FlowState.ESTABLISHED,
@@ -212,7 +213,7 @@ onBothFamilies("learning", datapath, (on) => {
   test("it keeps conntrack's entry alive", () => {
     learned();
     for (const { key, flow } of on.flows()) {
-      on.changeFlow(key, { conntrackSynced: flow.conntrackSynced - 2n * second });
+      on.changeFlow(key, { conntrackSynced: secondsBefore(flow.conntrackSynced, 2) });
     }
     on.fromOutside({ flags: ack });
     expect(on.conntrack()[0]?.timeout).toSatisfy(about(timeouts.established));
@@ -367,12 +368,12 @@ onBothFamilies("learning", datapath, (on) => {
 
   test("an entry that holds is left alone", () => {
     learned();
-    for (const { key } of on.flows()) on.changeFlow(key, { origin: FlowOrigin.MADE, sport: 7, created: 1n });
+    for (const { key } of on.flows()) on.changeFlow(key, { origin: FlowOrigin.MADE, sport: 7, created: 1 });
     on.toWeb({});
     on.toOutside({});
     expect(on.flows()).toHaveLength(2);
     for (const { flow } of on.flows()) {
-      expect(flow).toMatchObject({ origin: FlowOrigin.MADE, sport: 7, created: 1n });
+      expect(flow).toMatchObject({ origin: FlowOrigin.MADE, sport: 7, created: 1 });
     }
   });
 
@@ -393,8 +394,12 @@ onBothFamilies("learning", datapath, (on) => {
     on.toOutside({});
     const { epoch } = datapath.read<Control>("control", 0);
     const { generation } = datapath.endpoint(slot.web);
-    expect(on.flowFrom(device.uplink0)).toMatchObject({ epoch, sport: 40000, to: { generation } });
-    expect(on.flowFrom(device.web0)).toMatchObject({ epoch, sport: published.tcp, from: { generation } });
+    expect(on.flowFrom(device.uplink0)).toMatchObject({ epoch, sport: 40000, toGeneration: generation });
+    expect(on.flowFrom(device.web0)).toMatchObject({
+      epoch,
+      sport: published.tcp,
+      fromGeneration: generation,
+    });
     expect(datapath.flowTableCounters(on.family)).toEqual({ inserted: 2, deleted: 0 });
   });
 
@@ -404,15 +409,15 @@ onBothFamilies("learning", datapath, (on) => {
     on.toDb(backToDb, byBridge);
     expect(on.flowFrom(device.db0)).toMatchObject({
       ifindex: device.web0,
-      from: { slot: slot.db },
-      to: { slot: slot.web },
+      fromSlot: slot.db,
+      toSlot: slot.web,
       saddr: address.gateway,
       daddr: address.web,
     });
     expect(on.flowFrom(device.web0)).toMatchObject({
       ifindex: device.db0,
-      from: { slot: slot.web },
-      to: { slot: slot.db },
+      fromSlot: slot.web,
+      toSlot: slot.db,
       saddr: address.host,
       daddr: address.db,
     });
@@ -527,7 +532,7 @@ onBothFamilies("learning", datapath, (on) => {
     learned();
     on.fromOutside({ flags: fin | ack });
     for (const { key, flow } of on.flows()) {
-      on.changeFlow(key, { conntrackSynced: flow.conntrackSynced - 2n * second });
+      on.changeFlow(key, { conntrackSynced: secondsBefore(flow.conntrackSynced, 2) });
     }
     on.fromWeb(on.reply({ flags: ack }));
     expect(on.conntrack()[0]?.timeout).toSatisfy(about(timeouts.finWait));
@@ -553,7 +558,7 @@ onBothFamilies("learning", datapath, (on) => {
       const state = flags & rst ? tcpState.close : tcpState.finWait;
       updateConntrackTcp(on.conntrack().map(({ original }) => ({ original, state, liberal: false })));
       for (const { key, flow } of on.flows()) {
-        on.changeFlow(key, { conntrackSynced: flow.conntrackSynced - 2n * second });
+        on.changeFlow(key, { conntrackSynced: secondsBefore(flow.conntrackSynced, 2) });
       }
       const { before } = on.fromOutside({ destinationMac: mac.uplink1 });
       const run = datapath.run("uplink_ingress", "uplink1", before);

@@ -137,7 +137,7 @@ onBothFamilies("an uplink without Ethernet (tun0)", datapath, (on) => {
       expect(on.flowFrom(container.ifindex)).toMatchObject({
         origin: FlowOrigin.LEARNED,
         ifindex: device.tun0,
-        from: { slot: slot.web },
+        fromSlot: slot.web,
       });
       container.datagram(50000, peer, 53, "second");
       await vi.waitFor(() => expect(left()).toHaveLength(2), { timeout: 3000 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { FlowOrigin } from "../../src/generated/types.js";
 import { ANY } from "../../src/ip.js";
-import { published, slot, slotNone, useDatapath } from "./lib/datapath.js";
+import { published, slot, slotOutside, useDatapath } from "./lib/datapath.js";
 import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { addresses, mac } from "./lib/host.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -45,14 +45,16 @@ onBothFamilies("a container's connection to the outside", datapath, (on) => {
       ifindex: device.uplink0,
       nextHop: address.router,
       mtu: 1500,
-      from: { slot: slot.web, generation },
-      to: { slot: slotNone },
+      fromSlot: slot.web,
+      fromGeneration: generation,
+      toSlot: slotOutside,
       origin: FlowOrigin.MADE,
     });
     expect(on.flowFrom(device.uplink0)).toMatchObject({
       ifindex: device.web0,
-      from: { slot: slotNone },
-      to: { slot: slot.web, generation },
+      fromSlot: slotOutside,
+      toSlot: slot.web,
+      toGeneration: generation,
     });
   });
 

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { FlowDirection, FlowOrigin } from "../../src/generated/types.js";
 import { ANY, FAMILIES } from "../../src/ip.js";
-import { published, slot, slotNone, useDatapath } from "./lib/datapath.js";
+import { published, slot, slotOutside, useDatapath } from "./lib/datapath.js";
 import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { protocolNumber, tcpFlag } from "./lib/packet.js";
@@ -64,8 +64,9 @@ onBothFamilies("a TCP connection from outside to a published port", datapath, (o
         sport: 40000,
         daddr: address.web,
         dport: 80,
-        from: { slot: slotNone },
-        to: { slot: slot.web, generation },
+        fromSlot: slotOutside,
+        toSlot: slot.web,
+        toGeneration: generation,
         origin: FlowOrigin.MADE,
         mtu: 1500,
       },
@@ -85,8 +86,9 @@ onBothFamilies("a TCP connection from outside to a published port", datapath, (o
         daddr: address.client,
         dport: 40000,
         nextHop: address.client,
-        from: { slot: slot.web, generation },
-        to: { slot: slotNone },
+        fromSlot: slot.web,
+        fromGeneration: generation,
+        toSlot: slotOutside,
         origin: FlowOrigin.MADE,
       },
     });

@@ -4,7 +4,7 @@ import { EndpointIpFlags, ReasonName } from "../../src/generated/types.js";
 import { withoutLru } from "./lib/btf.js";
 import { trackByKernel } from "./lib/conntrack.js";
 import { Datapath, type Run, slot, useDatapath } from "./lib/datapath.js";
-import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
+import { FamilyDatapath, onBothFamilies, secondsBefore } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { etherType, moreFragments, protocolNumber, tcpFlag } from "./lib/packet.js";
 
@@ -78,7 +78,7 @@ function provocations(on: FamilyDatapath): Record<string, () => Run> {
     },
     anchor: () => {
       on.handshake();
-      for (const { key, flow } of on.flows()) on.changeFlow(key, { created: flow.created - 2_000_000_000n });
+      for (const { key, flow } of on.flows()) on.changeFlow(key, { created: secondsBefore(flow.created, 2) });
       return on.fromOutside({ flags: ack });
     },
     endpoint_unknown: () => {

@@ -39,17 +39,18 @@ onBothFamilies("stale state can't misdirect", datapath, (on) => {
     const { generation } = datapath.endpoint(slot.web);
     expect(on.flowFrom(device.web0)).toMatchObject({
       origin: FlowOrigin.ADOPTED,
-      from: { slot: slot.web, generation },
+      fromSlot: slot.web,
+      fromGeneration: generation,
     });
-    expect(on.flowFrom(device.uplink0)?.to.generation).toBe(generation);
+    expect(on.flowFrom(device.uplink0)?.toGeneration).toBe(generation);
   });
 
   test("an end of a flow that is another endpoint now voids it, whichever end", () => {
     on.handshake();
     const flows = on.flows();
-    for (const { key, flow } of flows) {
-      const end = key.ifindex === device.web0 ? "from" : "to";
-      on.changeFlow(key, { [end]: { slot: slot.db, generation: flow[end].generation } });
+    for (const { key } of flows) {
+      const end = key.ifindex === device.web0 ? "fromSlot" : "toSlot";
+      on.changeFlow(key, { [end]: slot.db });
     }
     expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
     expect(datapath.flowTableCounters(on.family).deleted).toBe(1);

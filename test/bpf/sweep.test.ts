@@ -3,7 +3,7 @@ import { type Control, FlowState } from "../../src/generated/types.js";
 import type { Family } from "../../src/ip.js";
 import { trackByKernel } from "./lib/conntrack.js";
 import { published, slot, useDatapath } from "./lib/datapath.js";
-import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
+import { FamilyDatapath, onBothFamilies, secondsBefore } from "./lib/family.js";
 import { protocolNumber, tcpFlag } from "./lib/packet.js";
 
 const datapath = useDatapath();
@@ -20,16 +20,19 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   const protocols = (): number[] => on.flows().map(({ key }) => key.proto);
 
   /** One connection of each protocol, the entries of both idle for so long. */
-  function idleFor(time: bigint): void {
+  function idleFor(seconds: number): void {
     on.handshake();
     on.fromOutside({ protocol: "udp", destinationPort: published.udp });
     for (const { key, flow } of on.flows()) {
-      on.changeFlow(key, { created: flow.created - time, lastSeen: flow.lastSeen - time });
+      on.changeFlow(key, {
+        created: secondsBefore(flow.created, seconds),
+        lastSeen: secondsBefore(flow.lastSeen, seconds),
+      });
     }
   }
 
   test("without limits it counts, and deletes none", () => {
-    idleFor(60n * second);
+    idleFor(60);
     expect(datapath.sweep()).toMatchObject({
       entries: entries(4),
       deleted: [0n, 0n],
@@ -43,7 +46,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
     ["tcp", protocolNumber.udp],
     ["udp", protocolNumber.tcp],
   ] as const)("a limit for %s takes that protocol's idle entries", (protocol, left) => {
-    idleFor(60n * second);
+    idleFor(60);
     expect(datapath.sweep({ [protocol]: 50n * second })).toMatchObject({
       entries: entries(2),
       deleted: entries(2),
@@ -54,7 +57,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   });
 
   test("those that are not idle for long enough stay", () => {
-    idleFor(60n * second);
+    idleFor(60);
     const limit = 100n * second;
     expect(datapath.sweep({ tcp: limit, udp: limit, closed: limit })).toMatchObject({
       entries: entries(4),
@@ -63,7 +66,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   });
 
   test("so do those that were seen after the sweep began", () => {
-    idleFor(-60n * second);
+    idleFor(-60);
     expect(datapath.sweep({ tcp: 1n, udp: 1n, closed: 1n })).toMatchObject({ entries: entries(4) });
   });
 
@@ -71,7 +74,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
     on.handshake();
     const [first] = on.flows();
     if (first === undefined) throw new Error("no flows");
-    on.changeFlow(first.key, { lastSeen: first.flow.lastSeen - 60n * second });
+    on.changeFlow(first.key, { lastSeen: secondsBefore(first.flow.lastSeen, 60) });
     datapath.sweep({ tcp: 50n * second });
     expect(on.flows()).toHaveLength(1);
     expect(on.flows()[0]?.key).not.toEqual(first.key);
@@ -82,7 +85,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
     ["closing", FlowState.CLOSING],
     ["closed", FlowState.CLOSED],
   ] as const)("TCP that is %s has a limit of its own, and only that", (limit, state) => {
-    idleFor(60n * second);
+    idleFor(60);
     for (const { key } of on.flows()) {
       if (key.proto === protocolNumber.tcp) on.changeFlow(key, { state });
     }
@@ -97,8 +100,8 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   });
 
   test("so has UDP that has lived for as long as a stream", () => {
-    idleFor(60n * second);
-    for (const { key, flow } of on.flows()) on.changeFlow(key, { created: flow.created - 3n * second });
+    idleFor(60);
+    for (const { key, flow } of on.flows()) on.changeFlow(key, { created: secondsBefore(flow.created, 3) });
     expect(datapath.sweep({ udp: 1n })).toMatchObject({ entries: entries(4) });
     expect(datapath.sweep({ stream: 50n * second })).toMatchObject({
       entries: entries(2),
@@ -108,7 +111,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   });
 
   test("another epoch's are void, whatever the limits", () => {
-    idleFor(0n);
+    idleFor(0);
     const record = datapath.read<Control>("control", 0);
     datapath.write("control", 0, { ...record, epoch: record.epoch + 1 });
     expect(datapath.sweep()).toMatchObject({
@@ -121,7 +124,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
   });
 
   test("void and idle together count once", () => {
-    idleFor(60n * second);
+    idleFor(60);
     datapath.clearSlot(slot.web);
     expect(datapath.sweep({ tcp: 1n, udp: 1n })).toMatchObject({
       deleted: entries(4),
@@ -141,7 +144,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
       deleted: entries(2),
       voidEntries: entries(2),
     });
-    expect(on.flows().map(({ flow }) => Math.min(flow.from.slot, flow.to.slot))).toEqual([slot.db, slot.db]);
+    expect(on.flows().map(({ flow }) => Math.min(flow.fromSlot, flow.toSlot))).toEqual([slot.db, slot.db]);
   });
 
   test.each([
@@ -156,14 +159,14 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
       toAs: { address: on.address.db, port: 80 },
     });
     on.toDb({ source: on.address.gateway, sourcePort: 61000 }, { arrivedBy: "br-app" });
-    expect(on.flowFrom(device.web0)).toMatchObject({ from: { slot: slot.web }, to: { slot: slot.db } });
+    expect(on.flowFrom(device.web0)).toMatchObject({ fromSlot: slot.web, toSlot: slot.db });
     expect(datapath.sweep()).toMatchObject({ entries: entries(1) });
     datapath.clearSlot(gone === "web0" ? slot.web : slot.db);
     expect(datapath.sweep()).toMatchObject({ entries: [0n, 0n], voidEntries: entries(1) });
   });
 
   test("conntrack's entries are not touched", () => {
-    idleFor(60n * second);
+    idleFor(60);
     datapath.sweep({ tcp: 1n, udp: 1n });
     expect(on.conntrack()).toHaveLength(2);
     expect(on.fromOutside({ flags: tcpFlag.ack }).verdict).toBe("redirect");
@@ -173,7 +176,7 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
     for (let port = 0; port < 500; port += 1)
       on.fromOutside({ flags: tcpFlag.syn, sourcePort: 10_000 + port });
     for (const { key, flow } of on.flows()) {
-      if (key.ifindex === device.uplink0) on.changeFlow(key, { lastSeen: flow.lastSeen - 60n * second });
+      if (key.ifindex === device.uplink0) on.changeFlow(key, { lastSeen: secondsBefore(flow.lastSeen, 60) });
     }
     expect(datapath.sweep({ opening: 50n * second })).toMatchObject({
       entries: entries(500),
@@ -190,7 +193,8 @@ describe("the sweep counts the families apart", () => {
     ipv6.handshake();
     ipv6.fromDb({ flags: tcpFlag.syn });
     expect(datapath.sweep()).toMatchObject({ entries: [2n, 4n] });
-    for (const { key, flow } of ipv4.flows()) ipv4.changeFlow(key, { lastSeen: flow.lastSeen - second });
+    for (const { key, flow } of ipv4.flows())
+      ipv4.changeFlow(key, { lastSeen: secondsBefore(flow.lastSeen, 1) });
     datapath.clearSlot(slot.db);
     expect(datapath.sweep({ tcp: second / 2n, udp: 0n })).toMatchObject({
       entries: [0n, 2n],

@@ -2,12 +2,9 @@
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { controlCodec, type EndpointRef, endpointCodec, mapDefinitions } from "../../src/generated/index.js";
+import { controlCodec, endpointCodec, mapDefinitions, SLOT_OUTSIDE } from "../../src/generated/index.js";
 import { BpfMap } from "../../src/native/index.js";
 import type { LabBase } from "./lib/lab.js";
-
-/** SLOT_NONE of bpf/lib/types.h. */
-const OUTSIDE = 0xffffffff;
 
 type Place = Pick<LabBase, "bpffs">;
 
@@ -44,8 +41,8 @@ export function listFlows({ bpffs }: Place): string[] {
   const key32 = (value: number) => Buffer.from(Uint32Array.of(value).buffer);
   const record = control.get(key32(0));
   const epoch = record === undefined ? undefined : controlCodec.decode(record).epoch;
-  const endHolds = ({ slot, generation }: EndpointRef) => {
-    if (slot === OUTSIDE) return true;
+  const endHolds = (slot: number, generation: number) => {
+    if (slot === SLOT_OUTSIDE) return true;
     const endpoint = endpoints.get(key32(slot));
     return endpoint !== undefined && endpointCodec.decode(endpoint).generation === generation;
   };
@@ -57,7 +54,9 @@ export function listFlows({ bpffs }: Place): string[] {
         return [...map.entries(1024)].flatMap((entry) => {
           const from = key.decode(entry.key);
           const to = value.decode(entry.value);
-          if (to.flow.epoch !== epoch || !endHolds(to.flow.from) || !endHolds(to.flow.to)) return [];
+          const { fromSlot, fromGeneration, toSlot, toGeneration } = to.flow;
+          if (to.flow.epoch !== epoch) return [];
+          if (!endHolds(fromSlot, fromGeneration) || !endHolds(toSlot, toGeneration)) return [];
           const arrives = `${from.saddr}.${from.sport} > ${from.daddr}.${from.dport}`;
           const leaves = `${to.saddr}.${to.flow.sport} > ${to.daddr}.${to.flow.dport}`;
           return [`${from.ifindex} ${from.proto} ${arrives} becomes ${leaves}`];

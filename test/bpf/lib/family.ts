@@ -1,7 +1,12 @@
 /** The datapath in one family, so that a behaviour is written once and tested in both. */
 import { describe } from "vitest";
 import type { MapName } from "../../../src/generated/maps.js";
-import type { EndpointIpv4, Flow, FlowKeyIpv4 } from "../../../src/generated/types.js";
+import {
+  type EndpointIpv4,
+  FLOW_TICK_SHIFT,
+  type Flow,
+  type FlowKeyIpv4,
+} from "../../../src/generated/types.js";
 import { type Address, FAMILIES, type Family } from "../../../src/ip.js";
 import { type ConntrackEntry, listConntrack } from "../../../src/native/index.js";
 import { type Datapath, published, type Run, type RunOptions, slot } from "./datapath.js";
@@ -13,6 +18,11 @@ export interface FlowEntry extends Flow {
   saddr: Address;
   daddr: Address;
   nextHop: Address;
+}
+
+/** The tick of the flow table's clock that is so many seconds before another. It wraps. */
+export function secondsBefore(tick: number, seconds: number): number {
+  return (tick - Math.ceil((seconds * 1e9) / 2 ** FLOW_TICK_SHIFT)) >>> 0;
 }
 
 type PairedMap = {

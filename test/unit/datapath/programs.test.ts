@@ -11,7 +11,14 @@ import { Datapath } from "../../../src/datapath/datapath.js";
 import { familyMaps } from "../../../src/datapath/families.js";
 import { Pins } from "../../../src/datapath/pins.js";
 import { kernelSettings } from "../../../src/datapath/programs.js";
-import { type Flow, FlowState, layoutHash, mapDefinitions, SLOT_NONE } from "../../../src/generated/index.js";
+import {
+  FLOW_TICK_SHIFT,
+  type Flow,
+  FlowState,
+  layoutHash,
+  mapDefinitions,
+  SLOT_OUTSIDE,
+} from "../../../src/generated/index.js";
 import { TIMEOUT_DEFAULTS } from "../../../src/host/sysctl.js";
 import { BpfMap, BpfObject, BpfProgram, tcxPrograms } from "../../../src/native/index.js";
 import { bpffs, closing, compile, enterNewNamespace, ifindexOf, run } from "../native/support.js";
@@ -106,8 +113,9 @@ test("has idle and void flows of both families swept out by the kernel, and the 
   const short = { tcpSynSent: 12, tcpSynRecv: 6, tcpFinWait: 12, tcpClose: 1, udp: 3, udpStream: 12 };
   const datapath = open(undefined, { ...TIMEOUT_DEFAULTS, ...short });
   const epoch = datapath.bumpEpoch();
-  const now = process.hrtime.bigint();
-  const outside = { slot: SLOT_NONE, generation: 0 };
+  const now = Number(process.hrtime.bigint() >> BigInt(FLOW_TICK_SHIFT));
+  const outside = { fromSlot: SLOT_OUTSIDE, toSlot: SLOT_OUTSIDE };
+  const ago = (seconds: number) => (now - (seconds * 1e9) / 2 ** FLOW_TICK_SHIFT) >>> 0;
   for (const family of [4, 6] as const) {
     const name = familyMaps.flows[family];
     const map = closing(BpfMap.openPinned(pins.map(name)));
@@ -117,14 +125,14 @@ test("has idle and void flows of both families swept out by the kernel, and the 
       const empty = value.decode(Buffer.alloc(value.size));
       const entry = {
         ...empty,
-        flow: { ...empty.flow, epoch, lastSeen: now, from: outside, to: outside, ...flow },
+        flow: { ...empty.flow, epoch, lastSeen: now, created: ago(60), ...outside, ...flow },
       };
       map.set(
         key.encode({ ifindex: 1, saddr: end(n), daddr: end(200), sport: n, dport: 80, proto }),
         value.encode(entry),
       );
     };
-    const ago = (seconds: number) => now - BigInt(seconds) * 1_000_000_000n;
+
     put(1, 6, {});
     put(2, 6, { lastSeen: ago(18), state: FlowState.ESTABLISHED });
     put(3, 17, { lastSeen: ago(10) });
@@ -136,7 +144,7 @@ test("has idle and void flows of both families swept out by the kernel, and the 
     put(4, 17, { lastSeen: ago(18) });
     put(5, 6, { lastSeen: ago(7), state: FlowState.CLOSED });
     put(6, 6, { epoch: epoch - 1 });
-    put(7, 6, { to: { slot: 3, generation: 9 } });
+    put(7, 6, { toSlot: 3, toGeneration: 9 });
   }
   datapath.sweep();
   expect(datapath.reader.flows()).toMatchObject({ entries: 6, evicted: 0 });
