@@ -77,8 +77,10 @@ export class Stage {
   }
 
   static async #setUp(lab: DirectLab, { ownCores }: StageOptions): Promise<Stage> {
-    // A round leaves tens of thousands of closed connections; they must not fill the table of the next one.
-    await lab.host.sysctl("net.netfilter.nf_conntrack_tcp_timeout_time_wait", 5);
+    // A round leaves tens of thousands of closed connections; they must not fill the table of the next one, and linger for as
+    // long on each path: fairway gives those that it made the second of these times.
+    for (const state of ["time_wait", "close"])
+      await lab.host.sysctl(`net.netfilter.nf_conntrack_tcp_timeout_${state}`, 5);
     await lab.client.sysctl("net.ipv4.ip_local_port_range", "2000 65000");
     await lab.client.sysctl("net.ipv4.tcp_tw_reuse", 1);
     const { engine } = lab;
