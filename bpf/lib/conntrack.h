@@ -130,6 +130,26 @@ static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, con
 	return packet->proto == IPPROTO_TCP && ct->proto.tcp.state == TCP_CONNTRACK_NONE;
 }
 
+/* Whether the kernel's tracker has seen the TCP connection open, and takes its FINs for such. */
+static __always_inline bool conntrack_is_open(const struct nf_conn *ct)
+{
+	__u8 state = ct->proto.tcp.state;
+
+	return state >= TCP_CONNTRACK_ESTABLISHED && state <= TCP_CONNTRACK_CLOSE;
+}
+
+/*
+ * Whether the tracker is to see a packet that the fast path could carry: a FIN of an open connection, and a RST of one that is
+ * closing already. In the midst of a connection the tracker would judge a RST by sequence numbers that it has not followed.
+ */
+static __always_inline bool conntrack_wants_closing(const struct nf_conn *ct, const struct packet *packet)
+{
+	if (!conntrack_is_open(ct))
+		return false;
+	return packet->tcp_flags & TCP_FIN ||
+	       (packet->tcp_flags & TCP_RST && ct->proto.tcp.state != TCP_CONNTRACK_ESTABLISHED);
+}
+
 /*
  * Whether a SYN may take the tuple over, as the kernel itself decides it (nf_conntrack_proto_tcp.c, "Attempt to reopen a
  * closed/aborted connection"): one that was closed by a FIN, or by a RST of the side that opens it again; and ours that the

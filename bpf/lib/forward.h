@@ -59,7 +59,7 @@ static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t
 }
 
 /*
- * A SYN, FIN or RST of a learned connection, and a FIN of any that the kernel's tracker has seen open, is for the tracker: it
+ * A SYN, FIN or RST of a learned connection, and what ends any that the kernel's tracker has seen open, is for the tracker: it
  * decides about what comes next with this tuple. A half-closed connection goes on; after the second FIN all is the kernel's, or
  * after the first where only one way is known, for the other's FIN would not be seen here.
  */

@@ -112,8 +112,12 @@ export function portField(
 ): PortField | undefined {
   const { l4, proto } = seen;
   if (l4 === undefined) return undefined;
-  if (proto === protocol.tcp && frame.length >= l4 + 18)
-    return { at: l4 + (which === "source" ? 0 : 2), checksums: [l4 + 16] };
+  // Of a fragment the checksum may be in the next one.
+  if (proto === protocol.tcp)
+    return {
+      at: l4 + (which === "source" ? 0 : 2),
+      checksums: frame.length >= l4 + 18 ? [l4 + 16] : [],
+    };
   if (proto === protocol.udp) {
     const none = frame[l4 + 6] === 0 && frame[l4 + 7] === 0;
     return { at: l4 + (which === "source" ? 0 : 2), checksums: none ? [] : [l4 + 6] };
