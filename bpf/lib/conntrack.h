@@ -141,9 +141,16 @@ static __always_inline bool conntrack_is_open(const struct nf_conn *ct)
 /*
  * Whether the tracker is to see a packet that the fast path could carry: a FIN of an open connection, and a RST of one that is
  * closing already. In the midst of a connection the tracker would judge a RST by sequence numbers that it has not followed.
+ * And the answer to a SYN that went the slow way: the tracker goes on from there.
  */
-static __always_inline bool conntrack_wants_closing(const struct nf_conn *ct, const struct packet *packet)
+static __always_inline bool conntrack_wants(const struct nf_conn *ct, const struct packet *packet)
 {
+	__u8 state = ct->proto.tcp.state;
+
+	if (packet->proto != IPPROTO_TCP)
+		return false;
+	if (state == TCP_CONNTRACK_SYN_SENT || state == TCP_CONNTRACK_SYN_SENT2)
+		return !(ct->status & IPS_SEEN_REPLY);
 	if (!conntrack_is_open(ct))
 		return false;
 	return packet->tcp_flags & TCP_FIN ||

@@ -87,6 +87,15 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
     expect(seconds()).toSatisfy(about(timeouts.finWait));
   });
 
+  test("an answer is the tracker's where it has seen the SYN, which went the slow way once more", () => {
+    on.fromOutside({ flags: syn });
+    setTcpState(on.conntrack(), tcpState.synSent);
+    expect(on.fromWeb(on.reply({ flags: syn | ack })).verdict).toBe("next");
+    expect(datapath.reasons()).toEqual({ tcp_control: 1 });
+    expect(status()).toBe(0);
+    expect(states()).toEqual([]);
+  });
+
   test("a FIN is carried where the tracker has only seen a SYN: to it, it would be none of the connection's", () => {
     on.handshake();
     setTcpState(on.conntrack(), tcpState.synSent);

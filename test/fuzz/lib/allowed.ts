@@ -14,7 +14,7 @@ import {
 } from "./frame.js";
 import type { Arrival } from "./player.js";
 import type { FrameStep, Through } from "./script.js";
-import { portField, read16, type View, view } from "./view.js";
+import { portField, read16, untagged, type View, view } from "./view.js";
 import { containerAt, containers, gateway, host, isHostAddress, neighbour, type Place } from "./world.js";
 
 /** What a rule is asked about. */
@@ -28,8 +28,8 @@ export interface Question {
   readonly odd: ReadonlySet<Oddity>;
 }
 
-/** "rst": there was a RST. */
-export type Oddity = NonNullable<FrameStep["odd"]> | "rst";
+/** "rst": there was a RST. "slow-syn": there was a SYN that only the kernel can handle. */
+export type Oddity = NonNullable<FrameStep["odd"]> | "rst" | "slow-syn";
 
 const rules = {
   /** What follows the IP packet in its frame stays there. */
@@ -66,9 +66,12 @@ const rules = {
     return [effects.docker, effects.fairway].every((one) => verdict(step, sent, one) !== "other");
   },
 
-  /** A packet that only the kernel can handle, of a TCP connection that its tracker has not seen yet. */
-  untracked: ({ step, sent, effects }: Question): boolean =>
-    step.odd === "ip" &&
+  /**
+   * A packet that only the kernel can handle, of a TCP connection that its tracker has not seen yet, or of which it has seen
+   * nothing but a SYN that came that way.
+   */
+  untracked: ({ step, sent, effects, odd }: Question): boolean =>
+    (step.odd === "ip" || odd.has("slow-syn")) &&
     step.through?.bridged === false &&
     view(untagged(sent))?.proto === protocol.tcp &&
     isKnown(verdict(step, sent, effects.docker)) &&
@@ -128,17 +131,13 @@ function verdict(step: FrameStep, sent: Uint8Array, arrivals: readonly Arrival[]
 const isOf = (seen: View, through: Through): boolean =>
   seen.source === through.source && seen.destination === through.destination;
 
-/** Whether a frame is the host's TCP's refusal. */
+/** Whether a frame is the host's TCP's refusal, or its listener's answer to a SYN. */
 const isFromTcp = (frame: Buffer, { l4, proto }: View): boolean =>
-  l4 !== undefined && proto === protocol.tcp && ((frame[l4 + 13] ?? 0) & flag.rst) !== 0;
+  l4 !== undefined && proto === protocol.tcp && ((frame[l4 + 13] ?? 0) & (flag.rst | flag.syn)) !== 0;
 
 const isTimeExceeded = (frame: Buffer, { l4, proto }: View): boolean =>
   l4 !== undefined &&
   ((proto === protocol.icmp && frame[l4] === 11) || (proto === protocol.icmp6 && frame[l4] === 3));
-
-/** The frame without a VLAN tag: the kernel takes one with a priority alone for none. */
-const untagged = (frame: Uint8Array): Uint8Array =>
-  read16(frame, 12) === 0x8100 ? Buffer.concat([frame.subarray(0, 12), frame.subarray(16)]) : frame;
 
 const isAckOrRst = (flags = 0) => [flag.ack, flag.rst, flag.rst | flag.ack].includes(flags);
 

@@ -134,3 +134,7 @@ export function hasFlag(frame: Uint8Array, which: number): boolean {
   const seen = view(frame);
   return seen?.l4 !== undefined && seen.proto === protocol.tcp && ((frame[seen.l4 + 13] ?? 0) & which) !== 0;
 }
+
+/** The frame without a VLAN tag: the kernel takes one with a priority alone for none. */
+export const untagged = (frame: Uint8Array): Uint8Array =>
+  read16(frame, 12) === 0x8100 ? Buffer.concat([frame.subarray(0, 12), frame.subarray(16)]) : frame;
