@@ -131,6 +131,33 @@ static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, con
 	return packet->proto == IPPROTO_TCP && ct->proto.tcp.state == TCP_CONNTRACK_NONE;
 }
 
+/* Whether the kernel's tracker has seen the TCP connection open, and takes its FINs for such. */
+static __always_inline bool conntrack_is_open(const struct nf_conn *ct)
+{
+	__u8 state = ct->proto.tcp.state;
+
+	return state >= TCP_CONNTRACK_ESTABLISHED && state <= TCP_CONNTRACK_CLOSE;
+}
+
+/*
+ * Whether the tracker is to see a packet that the fast path could carry: a FIN of an open connection, and a RST of one that is
+ * closing already. In the midst of a connection the tracker would judge a RST by sequence numbers that it has not followed.
+ * And the answer to a SYN that went the slow way: the tracker goes on from there.
+ */
+static __always_inline bool conntrack_wants(const struct nf_conn *ct, const struct packet *packet)
+{
+	__u8 state = ct->proto.tcp.state;
+
+	if (packet->proto != IPPROTO_TCP)
+		return false;
+	if (state == TCP_CONNTRACK_SYN_SENT || state == TCP_CONNTRACK_SYN_SENT2)
+		return !(ct->status & IPS_SEEN_REPLY);
+	if (!conntrack_is_open(ct))
+		return false;
+	return packet->tcp_flags & TCP_FIN ||
+	       (packet->tcp_flags & TCP_RST && ct->proto.tcp.state != TCP_CONNTRACK_ESTABLISHED);
+}
+
 /*
  * Whether the packet, which has no flow entry, is a SYN that takes the entry's tuple over, as the kernel itself decides it
  * (nf_conntrack_proto_tcp.c, "Attempt to reopen a closed/aborted connection"): from one that was closed by a FIN, or by a RST

@@ -89,15 +89,6 @@ static __always_inline void flow_answer_key(const flow_t *flow, __u8 proto, flow
 	key->proto = proto;
 }
 
-/* The other direction's entry, or NULL. */
-static __always_inline flow_t *flow_answer(const flow_t *flow, __u8 proto)
-{
-	flow_key_t key;
-
-	flow_answer_key(flow, proto, &key);
-	return bpf_map_lookup_elem(&flows, &key);
-}
-
 /* Whether the entry's epoch is the current one and its endpoints are the same still. */
 static __always_inline bool flow_holds(const struct flow *flow)
 {
@@ -122,6 +113,17 @@ static __always_inline void flow_to(struct flow *flow, const struct endpoint_ref
 static __always_inline __u16 flow_mtu(__u32 mtu)
 {
 	return mtu > 0xffff ? 0xffff : mtu;
+}
+
+/* The other direction's entry, or NULL. One of an earlier connection with this tuple may still be there: it says nothing. */
+static __always_inline flow_t *flow_answer(const flow_t *flow, __u8 proto)
+{
+	flow_key_t key;
+	flow_t *answer;
+
+	flow_answer_key(flow, proto, &key);
+	answer = bpf_map_lookup_elem(&flows, &key);
+	return answer && flow_holds(&answer->flow) ? answer : NULL;
 }
 
 /* What every new entry has in common. False without a control record: nothing holds then. */

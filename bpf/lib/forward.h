@@ -59,7 +59,7 @@ static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t
 }
 
 /*
- * A SYN, FIN or RST of a learned connection, and a FIN of any that the kernel's tracker has seen open, is for the tracker: it
+ * A SYN, FIN or RST of a learned connection, and what begins or ends any that the tracker follows, is for the tracker: it
  * decides about what comes next with this tuple. A half-closed connection goes on; after the second FIN all is the kernel's, or
  * after the first where only one way is known, for the other's FIN would not be seen here.
  */
@@ -67,7 +67,7 @@ static __always_inline void flow_yield(const flow_key_t *key, const struct packe
 {
 	flow_t *answer = flow_answer(flow, packet->proto);
 
-	if (packet->tcp_flags & (TCP_SYN | TCP_RST) || !answer || answer->flow.fin_seen) {
+	if (!(packet->tcp_flags & TCP_FIN) || !answer || answer->flow.fin_seen) {
 		flow_delete_both(key, flow);
 		return;
 	}

@@ -119,7 +119,7 @@ static __always_inline bool sync_is_due(const struct flow *flow, __u32 now)
  * Keeps conntrack true for a packet that takes the fast path: at a direction's first packets, at a FIN or RST, and once in
  * CONNTRACK_SYNC_INTERVAL (with very many flows less often). REASON_NONE: the packet may go. REASON_STALE_FLOW: the entry is
  * void, since conntrack no longer knows the connection, knows it now where the entry held only until then, or knows it closed.
- * REASON_TCP_CONTROL: a FIN of a connection that the kernel's tracker has seen open is for the tracker.
+ * REASON_TCP_CONTROL: the packet is for the kernel's tracker, which follows the connection's beginning or end.
  */
 static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, const struct packet *packet, flow_t *flow,
 						       __u32 now)
@@ -141,7 +141,7 @@ static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, co
 		return REASON_STALE_FLOW;
 	}
 	flow->flow.conntrack_synced = now;
-	if (packet->tcp_flags & TCP_FIN && !conntrack_is_untracked(ct, packet))
+	if (conntrack_wants(ct, packet))
 		reason = REASON_TCP_CONTROL;
 	else if (closing)
 		flow_close(ct, packet, flow);

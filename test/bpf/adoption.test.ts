@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { FlowOrigin, FlowState } from "../../src/generated/types.js";
-import { about, tcpState, timeouts, trackByKernel } from "./lib/conntrack.js";
+import { about, setTcpState, tcpState, timeouts, trackByKernel } from "./lib/conntrack.js";
 import { published, useDatapath } from "./lib/datapath.js";
 import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -165,6 +165,15 @@ onBothFamilies(
       on.fromOutside({ flags: fin | ack });
       expect(on.fromWeb(on.reply({ flags: fin | ack })).verdict).toBe("next");
       expect(datapath.reasons()).toEqual({ tcp_control: 2 });
+      expect(on.flows()).toEqual([]);
+    });
+
+    test("a RST after a FIN is the tracker's too", () => {
+      trackByKernel(toPort);
+      on.fromOutside({ flags: ack });
+      on.fromOutside({ flags: fin | ack });
+      setTcpState(on.conntrack(), tcpState.finWait);
+      expect(on.fromWeb(on.reply({ flags: rst })).verdict).toBe("next");
       expect(on.flows()).toEqual([]);
     });
 

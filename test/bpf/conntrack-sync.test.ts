@@ -1,6 +1,15 @@
 import { expect, test } from "vitest";
-import { FlowState } from "../../src/generated/types.js";
-import { about, assured, forget, seenReply, setTimeoutOf, timeouts } from "./lib/conntrack.js";
+import { FlowDirection, FlowState } from "../../src/generated/types.js";
+import {
+  about,
+  assured,
+  forget,
+  seenReply,
+  setTcpState,
+  setTimeoutOf,
+  tcpState,
+  timeouts,
+} from "./lib/conntrack.js";
 import { published, useDatapath } from "./lib/datapath.js";
 import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -69,6 +78,31 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
     on.fromWeb(on.reply({ flags: fin | ack }));
     expect(seconds()).toSatisfy(about(timeouts.close));
     expect(states()).toEqual([FlowState.CLOSED, FlowState.CLOSED]);
+  });
+
+  test("a FIN does not close it together with one that an older connection's void entry has seen", () => {
+    on.handshake();
+    for (const { key, flow } of on.flows())
+      if (flow.flowDirection === FlowDirection.REPLY)
+        on.changeFlow(key, { epoch: flow.epoch - 1, finSeen: 1 });
+    on.fromOutside({ flags: fin | ack });
+    expect(seconds()).toSatisfy(about(timeouts.finWait));
+  });
+
+  test("an answer is the tracker's where it has seen the SYN, which went the slow way once more", () => {
+    on.fromOutside({ flags: syn });
+    setTcpState(on.conntrack(), tcpState.synSent);
+    expect(on.fromWeb(on.reply({ flags: syn | ack })).verdict).toBe("next");
+    expect(datapath.reasons()).toEqual({ tcp_control: 1 });
+    expect(status()).toBe(0);
+    expect(states()).toEqual([]);
+  });
+
+  test("a FIN is carried where the tracker has only seen a SYN: to it, it would be none of the connection's", () => {
+    on.handshake();
+    setTcpState(on.conntrack(), tcpState.synSent);
+    expect(on.fromWeb(on.reply({ flags: fin | ack })).verdict).toBe("redirect");
+    expect(seconds()).toSatisfy(about(timeouts.finWait));
   });
 
   test("a repeated FIN of one side does not close it", () => {

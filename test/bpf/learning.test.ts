@@ -528,6 +528,14 @@ onBothFamilies("learning", datapath, (on) => {
     expect(on.flows()).toEqual([]);
   });
 
+  test("so does one whose other way's entry is void", () => {
+    learned();
+    for (const { key, flow } of on.flows())
+      if (flow.flowDirection === FlowDirection.REPLY) on.changeFlow(key, { epoch: flow.epoch - 1 });
+    expectUntouched(on.fromOutside({ flags: fin | ack }));
+    expect(on.flows()).toEqual([]);
+  });
+
   test("a half-closed one that stays busy is kept for as long as the kernel would", () => {
     learned();
     on.fromOutside({ flags: fin | ack });

@@ -1,7 +1,12 @@
 /** Conntrack entries as the kernel makes them, which no program of ours has seen, and what is read of entries. */
 import { execFileSync } from "node:child_process";
 import type { Address } from "../../../src/ip.js";
-import { type ConntrackEntry, type ConntrackTuple, deleteConntrack } from "../../../src/native/index.js";
+import {
+  type ConntrackEntry,
+  type ConntrackTuple,
+  deleteConntrack,
+  updateConntrackTcp,
+} from "../../../src/native/index.js";
 
 /** IPS_* of linux/netfilter/nf_conntrack_common.h. */
 export const seenReply = 1 << 1;
@@ -88,6 +93,11 @@ export function setTimeoutOf({ original }: ConntrackEntry, seconds: number): voi
     ...["-s", original.saddr, "--sport", String(original.sport)],
     ...["-d", original.daddr, "--dport", String(original.dport), "-t", String(seconds)],
   );
+}
+
+/** As when the kernel's tracker has seen a packet. */
+export function setTcpState(entries: readonly { original: ConntrackTuple }[], state: number): void {
+  updateConntrackTcp(entries.map(({ original }) => ({ original, state, liberal: false })));
 }
 
 /** As when somebody flushes the table. */

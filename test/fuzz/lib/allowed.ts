@@ -14,8 +14,8 @@ import {
 } from "./frame.js";
 import type { Arrival } from "./player.js";
 import type { FrameStep, Through } from "./script.js";
-import { portField, read16, type View, view } from "./view.js";
-import { containerAt, containers, gateway, host, isHostAddress, neighbour } from "./world.js";
+import { portField, read16, untagged, type View, view } from "./view.js";
+import { containerAt, containers, gateway, host, isHostAddress, neighbour, type Place } from "./world.js";
 
 /** What a rule is asked about. */
 export interface Question {
@@ -28,8 +28,8 @@ export interface Question {
   readonly odd: ReadonlySet<Oddity>;
 }
 
-/** "rst": there was a RST. */
-export type Oddity = NonNullable<FrameStep["odd"]> | "rst";
+/** "rst": there was a RST. "slow-syn": there was a SYN that only the kernel can handle. */
+export type Oddity = NonNullable<FrameStep["odd"]> | "rst" | "slow-syn";
 
 const rules = {
   /** What follows the IP packet in its frame stays there. */
@@ -52,15 +52,30 @@ const rules = {
 
   /** A TCP segment that the kernel's tracker refuses is the other end's to judge. */
   "tcp-state": ({ step, sent, effects, odd }: Question): boolean =>
-    odd.has("tcp") && (view(sent)?.proto !== protocol.tcp || isSomeTranslation(step, sent, effects.fairway)),
+    odd.size > 0 &&
+    verdict(step, sent, effects.fairway) === "translated" &&
+    verdict(step, sent, effects.docker) !== "other",
 
-  /** fairway takes any RST for the end of a connection, whatever its sequence: what comes after it meets none. */
-  reset: ({ step, effects, odd }: Question): boolean =>
-    odd.has("tcp") && odd.has("rst") && [...effects.docker, ...effects.fairway].every(isAtEnds(step)),
+  /** fairway takes any RST for the end of a connection, whatever its sequence: what comes after it meets none, or one still. */
+  reset: ({ step, sent, effects, odd }: Question): boolean => {
+    if (!odd.has("rst") || !(odd.has("tcp") || odd.has("ip"))) return false;
+    // What tells of a packet of such a connection is one's who knows it.
+    const quotes = view(sent)?.proto !== protocol.tcp;
+    const all = [...effects.docker, ...effects.fairway];
+    if (quotes) return all.every(({ place }) => place === step.through?.place);
+    return [effects.docker, effects.fairway].every((one) => verdict(step, sent, one) !== "other");
+  },
 
-  /** A TCP connection that the kernel's tracker has not seen yet has a packet for the slow path. */
-  untracked: ({ step, sent, odd }: Question): boolean =>
-    view(untagged(sent))?.proto === protocol.tcp && odd.has("ip") && step.through?.bridged === false,
+  /**
+   * A packet that only the kernel can handle, of a TCP connection that its tracker has not seen yet, or of which it has seen
+   * nothing but a SYN that came that way.
+   */
+  untracked: ({ step, sent, effects, odd }: Question): boolean =>
+    (step.odd === "ip" || odd.has("slow-syn")) &&
+    step.through?.bridged === false &&
+    view(untagged(sent))?.proto === protocol.tcp &&
+    isKnown(verdict(step, sent, effects.docker)) &&
+    ["unknown", "answered"].includes(verdict(step, sent, effects.fairway)),
 
   /** What docker-proxy's listener says, or says no more a second later, in a connection that it has half open. */
   listener: ({ step, sent, effects }: Question): boolean => {
@@ -80,15 +95,49 @@ export function allowedDifference(question: Question): Allowed | undefined {
   return allowedNames.find((name) => rules[name](question));
 }
 
-/** Whether a frame came to the connection's other end, or back to who sent it. */
-const isAtEnds =
-  ({ from, through }: FrameStep) =>
-  ({ place }: Arrival): boolean =>
-    place === from || place === through?.place;
+/**
+ * What a host took a packet for. "translated": one of a connection that it knows, and its NAT was applied. "expired": the
+ * same, but its TTL is over, and the host says so. "unknown": of none, and it left as it came, or was dropped. "answered": of
+ * none, and the host's own TCP answered it. "other": none of these.
+ */
+type Verdict = "translated" | "expired" | "unknown" | "answered" | "other";
 
-/** The frame without a VLAN tag: the kernel takes one with a priority alone for none. */
-const untagged = (frame: Uint8Array): Uint8Array =>
-  read16(frame, 12) === 0x8100 ? Buffer.concat([frame.subarray(0, 12), frame.subarray(16)]) : frame;
+const isKnown = (one: Verdict): boolean => one === "translated" || one === "expired";
+
+function verdict(step: FrameStep, sent: Uint8Array, arrivals: readonly Arrival[]): Verdict {
+  if (arrivals.length === 0) return "unknown";
+  if (isSomeTranslation(step, sent, arrivals)) return "translated";
+  const before = view(untagged(sent));
+  if (!before) return "other";
+  const is = (test: (frame: Buffer, seen: View, place: Place) => boolean) =>
+    arrivals.every(({ place, frame }) => {
+      const seen = view(frame);
+      return seen !== undefined && test(frame, seen, place);
+    });
+  const { source, destination } = before;
+  const atEnd = (place: Place) => place === step.through?.place || place === "outside";
+  if (is((_, seen, place) => atEnd(place) && seen.source === source && seen.destination === destination))
+    return "unknown";
+  const back = (seen: View, place: Place) => place === step.from && seen.destination === source;
+  if (is((frame, seen, place) => back(seen, place) && seen.source === destination && isFromTcp(frame, seen)))
+    return "answered";
+  if (is((frame, seen, place) => back(seen, place) && isTimeExceeded(frame, seen))) return "expired";
+  // Fragments and options: not byte by byte, but from whom and to whom.
+  const { through } = step;
+  if (through && is((_, seen, place) => place === through.place && isOf(seen, through))) return "translated";
+  return "other";
+}
+
+const isOf = (seen: View, through: Through): boolean =>
+  seen.source === through.source && seen.destination === through.destination;
+
+/** Whether a frame is the host's TCP's refusal, or its listener's answer to a SYN. */
+const isFromTcp = (frame: Buffer, { l4, proto }: View): boolean =>
+  l4 !== undefined && proto === protocol.tcp && ((frame[l4 + 13] ?? 0) & (flag.rst | flag.syn)) !== 0;
+
+const isTimeExceeded = (frame: Buffer, { l4, proto }: View): boolean =>
+  l4 !== undefined &&
+  ((proto === protocol.icmp && frame[l4] === 11) || (proto === protocol.icmp6 && frame[l4] === 3));
 
 const isAckOrRst = (flags = 0) => [flag.ack, flag.rst, flag.rst | flag.ack].includes(flags);
 

@@ -66,6 +66,10 @@ export class Ports {
     return this.#apart.get(connection) === distance;
   }
 
+  get pairs(): readonly (readonly [docker: number, fairway: number])[] {
+    return [...this.#pairs].map((pair) => [Math.floor(pair / 65536), pair % 65536]);
+  }
+
   isPair(docker: number, fairway: number): boolean {
     return this.#pairs.has(docker * 65536 + fairway);
   }
@@ -117,6 +121,7 @@ export function sameArrival(step: FrameStep, docker: Arrival, fairway: Arrival, 
   if (one.equals(other)) return true;
   hidePorts(step, one, other, ports);
   hideSequence(step, one, other, ports);
+  hideLateChecksum(one, other, ports);
   return one.equals(other);
 }
 
@@ -188,6 +193,22 @@ function hideSequence(step: FrameStep, docker: Buffer, fairway: Buffer, ports: P
   if (!ports.isApart(connection, distance)) return;
   for (const frame of [docker, fairway])
     for (const at of [sequence, sequence + 2]) replace16(frame, at, 0, [seen.l4 + 16]);
+}
+
+/**
+ * TCP's checksum in a fragment that is not the first: it follows from the ports in that one, which the kernels may have chosen
+ * differently.
+ */
+function hideLateChecksum(docker: Buffer, fairway: Buffer, ports: Ports): void {
+  const seen = view(docker);
+  if (seen?.family !== 4 || seen.l4 !== undefined || seen.proto !== protocol.tcp) return;
+  const offset = (read16(docker, seen.ip + 6) & 0x1fff) * 8;
+  const at = seen.ip + ((docker[seen.ip] ?? 0) & 15) * 4 + 16 - offset;
+  if (offset === 0 || offset > 16 || at + 2 > docker.length) return;
+  const follows = ports.pairs.some(
+    ([one, other]) => (read16(docker, at) + one - read16(fairway, at) - other) % 0xffff === 0,
+  );
+  if (follows) for (const frame of [docker, fairway]) frame.writeUInt16BE(0, at);
 }
 
 function hide(

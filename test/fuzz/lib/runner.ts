@@ -7,7 +7,7 @@ import { flag, protocol } from "./frame.js";
 import type { Arrival, Played } from "./player.js";
 import { type ControlStep, type FrameStep, frameFor, type PauseStep, type Step } from "./script.js";
 import type { Side } from "./side.js";
-import { hasFlag, view } from "./view.js";
+import { hasFlag, untagged, view } from "./view.js";
 import { containerAt } from "./world.js";
 
 /** A step with the number that it had when the script was made; learned ports refer to these. */
@@ -242,6 +242,7 @@ class Run implements Outcome {
     const known = (flow !== undefined && this.#odd.get(flow)) || new Set<Oddity>();
     if (odd) known.add(odd);
     if (hasFlag(frame, flag.rst)) known.add("rst");
+    if (odd === "ip" && hasFlag(untagged(frame), flag.syn)) known.add("slow-syn");
     if (flow !== undefined) this.#odd.set(flow, known);
     return known;
   }

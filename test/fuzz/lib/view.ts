@@ -112,8 +112,12 @@ export function portField(
 ): PortField | undefined {
   const { l4, proto } = seen;
   if (l4 === undefined) return undefined;
-  if (proto === protocol.tcp && frame.length >= l4 + 18)
-    return { at: l4 + (which === "source" ? 0 : 2), checksums: [l4 + 16] };
+  // Of a fragment the checksum may be in the next one.
+  if (proto === protocol.tcp)
+    return {
+      at: l4 + (which === "source" ? 0 : 2),
+      checksums: frame.length >= l4 + 18 ? [l4 + 16] : [],
+    };
   if (proto === protocol.udp) {
     const none = frame[l4 + 6] === 0 && frame[l4 + 7] === 0;
     return { at: l4 + (which === "source" ? 0 : 2), checksums: none ? [] : [l4 + 6] };
@@ -130,3 +134,7 @@ export function hasFlag(frame: Uint8Array, which: number): boolean {
   const seen = view(frame);
   return seen?.l4 !== undefined && seen.proto === protocol.tcp && ((frame[seen.l4 + 13] ?? 0) & which) !== 0;
 }
+
+/** The frame without a VLAN tag: the kernel takes one with a priority alone for none. */
+export const untagged = (frame: Uint8Array): Uint8Array =>
+  read16(frame, 12) === 0x8100 ? Buffer.concat([frame.subarray(0, 12), frame.subarray(16)]) : frame;
