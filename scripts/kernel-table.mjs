@@ -89,7 +89,7 @@ export function kernelTable(reports) {
     ...head("the programs, on crafted packets"),
     ...distinct(reports, (one) => programs(one).map(({ file }) => file)).map((file) => {
       const count = programs(reports[0]).filter((test) => test.file === file).length;
-      return row(`${file} (${count} tests)`, reports, (one) =>
+      return row(`${file} (${count} ${count === 1 ? "test" : "tests"})`, reports, (one) =>
         programs(one).filter((test) => test.file === file),
       );
     }),

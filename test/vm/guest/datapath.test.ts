@@ -10,6 +10,7 @@ import { fairwayCommand, fastShare, type Lab, type Namespace, run, until } from 
 import { type Live, type StreamAnswer, stream } from "../../lab/streams.js";
 import { ask, expectGood, ip, port } from "../../lab/ways.js";
 import { useGuest } from "./guest.js";
+import { testUplinks } from "./uplinks.js";
 
 const guest = useGuest();
 
@@ -85,6 +86,8 @@ describe.each(families)("$name", (family) => {
     expect(fastShare(taken), JSON.stringify(taken)).toBeGreaterThan(0.95);
   });
 });
+
+testUplinks(guest);
 
 /** Downloads by a published port, one for each family. */
 function downloads({ client, disposers }: Lab): Promise<Live<StreamAnswer>[]> {
