@@ -30,6 +30,7 @@ function describe(report: CleanupReport, { color }: Context): string {
       row("links", report.links),
       row("programs", report.programs),
       row("maps", report.maps),
+      row("tables of nftables", report.tables),
       row("sysctls put back", report.sysctls),
       row("files", report.files),
       ["flows handed to the kernel", report.flowsHandedOver, ""],

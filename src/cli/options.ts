@@ -7,7 +7,10 @@ import type { Context } from "./context.js";
 
 /** The flag of every key of the configuration. */
 const flags: Readonly<Record<Key, { flag: string; help: string }>> = {
-  mode: { flag: "--mode <mode>", help: "accelerate: the engine's own rules stay as the slow path" },
+  mode: {
+    flag: "--mode <mode>",
+    help: "accelerate: the engine's own rules stay as the slow path; replace: fairway writes its own, for an engine with iptables off",
+  },
   "docker-host": {
     flag: "--docker-host <url>",
     help: "the engine (default: $DOCKER_HOST, else Docker's own socket)",

@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Network } from "../networks.js";
 import { formatNetwork, parseNetwork } from "../networks.js";
 import { XDP_MODES, type XdpMode } from "../plan/policy.js";
+import { MODES, type Mode } from "../plan/types.js";
 import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
 import { suggestion } from "./nearest.js";
 
@@ -15,11 +16,11 @@ export const LOG_FORMATS = ["text", "json"] as const;
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error"] as const;
 
 /** One of a list of words, with the nearest one named when it is none of them. */
-function word<const T extends readonly string[]>(words: T, missing: Readonly<Record<string, string>> = {}) {
+function word<const T extends readonly string[]>(words: T) {
   return z.string("must be a text").transform((text, context): T[number] => {
     const known = words.find((one) => one === text);
     if (known !== undefined) return known;
-    const message = missing[text] ?? `"${text}" is none of ${words.join(", ")}${suggestion(text, words)}`;
+    const message = `"${text}" is none of ${words.join(", ")}${suggestion(text, words)}`;
     context.addIssue({ code: "custom", message });
     return z.NEVER;
   });
@@ -133,9 +134,7 @@ const flowsMax = z.unknown().transform((raw, context): number => {
  * --docker-host (`uplinks`: --uplink, once per device).
  */
 export const shape = {
-  mode: word(["accelerate"], {
-    replace: "mode replace is not there yet: use accelerate (docker's own rules stay as the slow path)",
-  }),
+  mode: word(MODES),
   "docker-host": dockerHost,
   uplinks,
   metrics,
@@ -172,7 +171,7 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
 
 /** The whole configuration, checked. Assignable to the controller's DaemonConfig. */
 export interface Config {
-  mode: "accelerate";
+  mode: Mode;
   /** Undefined: $DOCKER_HOST, else Docker's own default. */
   dockerHost: string | undefined;
   /** Empty: chosen by what the host has. */

@@ -13,6 +13,7 @@ import { checkUplinks } from "../host/uplinks.js";
 import { plan } from "../plan/plan.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
+import { SlowPathKeeper } from "../slowpath/keeper.js";
 import { Backoff } from "./backoff.js";
 import { EngineWatch } from "./engine_watch.js";
 import { FirewallWatch } from "./firewall_watch.js";
@@ -33,6 +34,8 @@ export type {
 
 const RESYNC_MS = 60_000;
 const SWEEP_MS = 1_000;
+/** What passes are set off by after which mode replace's rules are looked at. */
+const RULES_MAY_HAVE_CHANGED: ReadonlySet<string> = new Set(["start", "firewall", "resync", "retry"]);
 
 /** Keeps the datapath as the engine has it: the whole of `fairway run` but for the command line and the metrics. */
 export class Daemon implements MetricsSource {
@@ -49,6 +52,8 @@ export class Daemon implements MetricsSource {
   #datapath: Datapath | undefined;
   #hostWatch: HostWatch | undefined;
   #firewallWatch: FirewallWatch | undefined;
+  /** Mode replace's. */
+  readonly #slowPath: SlowPathKeeper | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
   #firstPass: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
@@ -75,6 +80,7 @@ export class Daemon implements MetricsSource {
       "/maps": () => this.reader?.maps() ?? [],
     });
     this.#trigger = new Trigger((reasons) => this.#pass(reasons));
+    if (config.mode === "replace") this.#slowPath = new SlowPathKeeper(config.stateDir, deps.log);
   }
 
   get reader(): DatapathReader | undefined {
@@ -243,7 +249,7 @@ export class Daemon implements MetricsSource {
     };
     let failure: unknown;
     try {
-      await this.#reconcile(result);
+      await this.#reconcile(result, reasons);
       result.ok = true;
     } catch (error) {
       failure = error;
@@ -253,7 +259,7 @@ export class Daemon implements MetricsSource {
     this.#account(result, failure);
   }
 
-  async #reconcile(result: ReconcileResult): Promise<void> {
+  async #reconcile(result: ReconcileResult, reasons: readonly string[]): Promise<void> {
     const started = performance.now();
     const engine = await this.#lookAtEngine();
     const looked = performance.now();
@@ -262,6 +268,11 @@ export class Daemon implements MetricsSource {
     const planned = plan(engine, host, this.config);
     const decided = performance.now();
     result.hostMs = decided - looked;
+    // Before the fast path: what it may make of a connection, the rules have to allow.
+    await this.#slowPath?.apply(
+      engine,
+      reasons.some((reason) => RULES_MAY_HAVE_CHANGED.has(reason)),
+    );
     const applied = await this.#datapath?.apply(planned);
     result.applyMs = performance.now() - decided;
     result.added = applied?.added ?? 0;
@@ -296,7 +307,7 @@ export class Daemon implements MetricsSource {
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");
-    return { ...host, ...firewall };
+    return { ...host, ...firewall, ...this.#slowPath?.nat(firewall) };
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -373,7 +384,7 @@ export class Daemon implements MetricsSource {
       state: this.#state,
       pid: process.pid,
       startedAt: this.#startedAt,
-      mode: "accelerate",
+      mode: this.config.mode,
       attach: this.#datapath?.attachMode ?? "tcx",
       bpffs: this.config.bpffs,
       adopted: this.#datapath?.adopted ?? false,

@@ -1,10 +1,11 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
 import type { PolicyOptions } from "../plan/policy.js";
-import type { PlanWarning } from "../plan/types.js";
+import type { Mode, PlanWarning } from "../plan/types.js";
 
 /** What the daemon needs to know; the command line's configuration carries more and is assignable to it. */
 export interface DaemonConfig extends PolicyOptions {
+  mode: Mode;
   /** As DOCKER_HOST; undefined: $DOCKER_HOST, else unix:///var/run/docker.sock. */
   dockerHost?: string | undefined;
   /** Names of the uplinks; empty: chosen by what the host has. */
@@ -68,7 +69,7 @@ export interface DaemonStatus {
   pid: number;
   /** ms of the epoch */
   startedAt: number;
-  mode: "accelerate";
+  mode: Mode;
   /** "tcx", or "clsact" on kernels before 6.6. */
   attach: "tcx" | "clsact";
   bpffs: string;

@@ -4,6 +4,8 @@ import type { Logger } from "pino";
 import { errorMessage, UserError } from "../errors.js";
 import { writeSysctl } from "../host/sysctl.js";
 import { supportsTcx } from "../native/index.js";
+import { TABLE } from "../slowpath/ruleset.js";
+import { removeSlowPath } from "../slowpath/table.js";
 import { somebodyListens } from "../unix_socket.js";
 import { handOverFlows } from "./handover.js";
 import { detachAll } from "./links.js";
@@ -25,6 +27,8 @@ export interface CleanupReport {
   maps: string[];
   /** Connections whose conntrack entry was made fit to go on through the kernel. */
   flowsHandedOver: number;
+  /** Mode replace's table of nftables: "inet fairway". */
+  tables: string[];
   /** Sysctls put back: "net.netfilter.nf_conntrack_tcp_be_liberal=0", ... */
   sysctls: string[];
   /** Files removed under the state directory. */
@@ -56,6 +60,8 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
   // Once more: connections that were made while the first round ran. From here on nothing makes flows any more.
   if (links.length > 0) handedOver += handOverFlows(pins, log);
 
+  // Where there is no datapath either, a table of this name is somebody else's.
+  const tables = ours && (await removeSlowPath()) ? [TABLE] : [];
   const sysctls: string[] = [];
   for (const [name, value] of Object.entries(ours ? saved.sysctls : {})) {
     try {
@@ -73,6 +79,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
     programs: removed.programs,
     maps: removed.maps,
     flowsHandedOver: handedOver,
+    tables,
     sysctls,
     files,
   };

@@ -4,7 +4,6 @@ import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan } from "../plan/types.js";
 import { Applier, type ApplyResult } from "./apply.js";
-import { setBeLiberal } from "./conntrack.js";
 import { handOverFlows } from "./handover.js";
 import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "./links.js";
 import { flowTableCounters, MapReader } from "./map_reader.js";
@@ -17,7 +16,11 @@ import type { DatapathReader } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 import { NOTHING_SAVED, type SavedState, StateFile } from "./state_file.js";
 import { Sweep } from "./sweep.js";
+import { setSysctl } from "./sysctls.js";
 import { XdpLinks } from "./xdp.js";
+
+/** Segments that the kernel's tracker did not see move a connection's window: it must not take the next for invalid. */
+const BE_LIBERAL = "net.netfilter.nf_conntrack_tcp_be_liberal";
 
 export interface DatapathOptions {
   bpffs: string;
@@ -107,7 +110,7 @@ export class Datapath {
       throw error;
     }
     state.write({ ...now, layout: layoutHash });
-    setBeLiberal(state, log);
+    setSysctl(state, BE_LIBERAL, "1", log);
     const control = loaded.maps.control.get(0);
     if (control === undefined || control.epoch === 0) {
       const nextGeneration = Math.max(1, control?.nextGeneration ?? 0);

@@ -36,6 +36,7 @@ export interface EngineNetwork {
   /** The Linux bridge's name; only of driver "bridge". */
   bridgeName?: string;
   subnets4: EngineSubnet[];
+  subnets6: EngineSubnet[];
   /** EnableIPv6 */
   ipv6: boolean;
   /** com.docker.network.bridge.enable_icc */

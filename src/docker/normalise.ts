@@ -1,6 +1,6 @@
 /** From the engine's JSON, validated, to src/docker/model.ts. Pure. */
-import { type Address, ANY, canonical, parseMac } from "../ip.js";
-import type { EngineContainer, EngineEndpoint, EngineNetwork, PublishedPort } from "./model.js";
+import { type Address, ANY, canonical, type Family, parseMac } from "../ip.js";
+import type { EngineContainer, EngineEndpoint, EngineNetwork, EngineSubnet, PublishedPort } from "./model.js";
 import type { RawContainer, RawNetwork } from "./schema.js";
 
 const BRIDGE_NAME = "com.docker.network.bridge.name";
@@ -15,9 +15,6 @@ const DRIVER_MTU = "com.docker.network.driver.mtu";
 export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
   const options = raw.Options ?? {};
   const driver = raw.Driver ?? "";
-  const subnets = (raw.IPAM?.Config ?? []).filter(
-    (c) => canonical((c.Subnet ?? "").split("/")[0] ?? "", 4) !== undefined,
-  );
   const mtu = Number(options[DRIVER_MTU] ?? "");
   return {
     id: raw.Id,
@@ -26,10 +23,8 @@ export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
     internal: raw.Internal ?? false,
     // Without the option the engine names the bridge so (libnetwork, bridge driver).
     ...(driver === "bridge" ? { bridgeName: options[BRIDGE_NAME] || `br-${raw.Id.slice(0, 12)}` } : {}),
-    subnets4: subnets.map((c) => ({
-      cidr: c.Subnet ?? "",
-      ...(c.Gateway === undefined || c.Gateway === "" ? {} : { gateway: c.Gateway }),
-    })),
+    subnets4: subnets(raw, 4),
+    subnets6: subnets(raw, 6),
     ipv6: raw.EnableIPv6 ?? false,
     icc: goBoolean(options[ENABLE_ICC], true),
     masquerade: goBoolean(options[ENABLE_MASQUERADE], true),
@@ -40,6 +35,14 @@ export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
     ...(Number.isInteger(mtu) && mtu > 0 ? { mtu } : {}),
     labels: raw.Labels ?? {},
   };
+}
+
+function subnets(raw: RawNetwork, family: Family): EngineSubnet[] {
+  return (raw.IPAM?.Config ?? []).flatMap(({ Subnet: cidr = "", Gateway: gateway = "" }) =>
+    canonical(cidr.split("/")[0] ?? "", family) === undefined
+      ? []
+      : [{ cidr, ...(gateway === "" ? {} : { gateway }) }],
+  );
 }
 
 export function normaliseContainer(raw: RawContainer): EngineContainer {

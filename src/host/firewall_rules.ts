@@ -262,7 +262,12 @@ function familiesOf({ family }: NftChain): readonly Family[] {
 }
 
 function isKnownChain(chain: NftChain): boolean {
-  return isIptables(chain) || isEngines(chain);
+  return isIptables(chain) || isEngines(chain) || isOurs(chain);
+}
+
+/** Mode replace's slow path. */
+function isOurs({ family, table }: NftChain): boolean {
+  return family === "inet" && table === "fairway";
 }
 
 function isEngines({ family, table }: NftChain): boolean {

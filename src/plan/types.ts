@@ -7,6 +7,10 @@ import type { EngineContainer, EngineNetwork } from "../docker/model.js";
 import type { Address, PerFamily } from "../ip.js";
 import type { PlannedPolicy, PolicyOptions } from "./policy.js";
 
+/** Whose rules are the slow path: the engine's own, or fairway's, for an engine that writes none. */
+export const MODES = ["accelerate", "replace"] as const;
+export type Mode = (typeof MODES)[number];
+
 export interface Plan {
   /** Sorted by endpoint id. */
   endpoints: PlannedEndpoint[];

@@ -43,7 +43,10 @@ describe("the command line", () => {
       "option '-o, --output <format>' argument 'xml' is invalid. Allowed choices are table, json, yaml.",
     ],
     [["demo", "--seconds", "x"], "option '--seconds <n>' argument 'x' is invalid. 1 to 3600, please."],
-    [["run", "--mode", "replace"], "--mode: mode replace is not there yet: use accelerate"],
+    [
+      ["run", "--mode", "replce"],
+      '--mode: "replce" is none of accelerate, replace (did you mean "replace"?)',
+    ],
     [
       ["run", "--metrics", "here"],
       '--metrics: "here" is not ADDRESS:PORT (for example 127.0.0.1:9477) or off',

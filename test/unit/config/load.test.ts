@@ -109,8 +109,10 @@ describe("loadConfig", () => {
       /\.yaml:3: unknown key "docker_host" \(did you mean "docker-host"\?\)$/,
     ],
     ["colour: green", /\.yaml:1: unknown key "colour"$/],
-    ["mode: replace", /\.yaml:1: mode: mode replace is not there yet: use accelerate/],
-    ["mode: acelerate", /: mode: "acelerate" is none of accelerate \(did you mean "accelerate"\?\)$/],
+    [
+      "mode: acelerate",
+      /: mode: "acelerate" is none of accelerate, replace \(did you mean "accelerate"\?\)$/,
+    ],
     ["metrics: 9477", /: metrics: must be ADDRESS:PORT or off$/],
     ["metrics: 127.0.0.1:99999", /: metrics: "127.0.0.1:99999" is not ADDRESS:PORT/],
     ["flows-max: 12", /: flows-max: must be auto or a number of 1024 to 16777216$/],

@@ -11,6 +11,7 @@ const networks = new Map<string, EngineNetwork>(
       driver: "bridge",
       internal: name === "inner",
       subnets4: [],
+      subnets6: [],
       ipv6: true,
       icc: true,
       masquerade: true,

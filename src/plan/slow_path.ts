@@ -1,0 +1,124 @@
+/**
+ * Mode replace: what the kernel's own rules have to be where the engine writes none, from the same look at engine and host as
+ * the rest of the plan. Pure.
+ */
+
+import type { EngineNetwork, EngineState } from "../docker/model.js";
+import { type Address, FAMILIES, type Family, type PerFamily, perFamily } from "../ip.js";
+import { gatewayEndpoints } from "./gateway.js";
+import { isNat } from "./nat.js";
+
+/** What com.docker.network.bridge.gateway_mode_ipv4 and _ipv6 may be. */
+export type GatewayMode = "nat" | "nat-unprotected" | "routed" | "isolated";
+
+/** The slow path of every bridge network of the engine's. */
+export interface SlowPath {
+  /** Sorted by bridge. */
+  networks: SlowNetwork[];
+  /** Sorted by protocol, address and port. */
+  ports: SlowPort[];
+}
+
+export interface SlowNetwork {
+  /** The device's name. */
+  bridge: string;
+  internal: boolean;
+  /** Containers of it reach each other. */
+  icc: boolean;
+  /** Undefined: it has no subnet of that family. */
+  ip: PerFamily<SlowIp | undefined>;
+}
+
+export interface SlowIp {
+  subnets: string[];
+  gatewayMode: GatewayMode;
+  masquerade: boolean;
+  /** Masquerade to this address; undefined: to the one that the kernel chooses. */
+  snatAddress: Address | undefined;
+}
+
+export interface SlowPort {
+  family: Family;
+  /** The endpoint it leads to. */
+  endpointId: string;
+  proto: "tcp" | "udp" | "sctp";
+  /** The host's; "0.0.0.0", "::": any. */
+  address: Address;
+  port: number;
+  containerAddress: Address;
+  containerPort: number;
+}
+
+/** @param before the last plan: ports of endpoints that the engine could not tell more of stay as they were */
+export function planSlowPath(engine: EngineState, before?: SlowPath): SlowPath {
+  const bridged = engine.networks.filter((n) => n.driver === "bridge" && n.bridgeName !== undefined);
+  const networks = bridged.map(
+    (network): SlowNetwork => ({
+      bridge: network.bridgeName ?? "",
+      internal: network.internal,
+      icc: network.icc,
+      ip: perFamily((family) => slowIp(network, family)),
+    }),
+  );
+  return {
+    networks: networks.sort((a, b) => compareText(a.bridge, b.bridge)),
+    ports: slowPorts(engine, new Map(bridged.map((n) => [n.id, n])), before?.ports ?? []),
+  };
+}
+
+function slowIp(network: EngineNetwork, family: Family): SlowIp | undefined {
+  const subnets = (family === 4 ? network.subnets4 : network.subnets6).map(({ cidr }) => cidr);
+  if (subnets.length === 0) return undefined;
+  const named = family === 4 ? network.gatewayModeIpv4 : network.gatewayModeIpv6;
+  return {
+    subnets: subnets.sort(compareText),
+    gatewayMode: gatewayMode(named),
+    masquerade: network.masquerade && !network.internal && isNat(network, family),
+    snatAddress: family === 4 ? network.hostIpv4 : network.hostIpv6,
+  };
+}
+
+/** One that is not known yet is protected as the default is, and not translated. */
+function gatewayMode(name: string | undefined): GatewayMode {
+  if (name === undefined || name === "nat") return "nat";
+  return name === "nat-unprotected" || name === "routed" ? name : "isolated";
+}
+
+function slowPorts(
+  engine: EngineState,
+  networks: ReadonlyMap<string, EngineNetwork>,
+  before: readonly SlowPort[],
+): SlowPort[] {
+  const unsure = new Set(engine.unsure);
+  const held = before.filter(({ endpointId }) => unsure.has(endpointId));
+  const byKey = new Map(held.map((port) => [`${port.proto} ${port.address} ${port.port}`, port]));
+  for (const container of engine.containers) {
+    if (!container.running) continue;
+    const gateways = gatewayEndpoints(container.endpoints, networks);
+    for (const family of FAMILIES) {
+      const endpoint = gateways[family];
+      const network = networks.get(endpoint?.networkId ?? "");
+      const address = family === 4 ? endpoint?.address4 : endpoint?.address6;
+      if (network === undefined || address === undefined || !isNat(network, family)) continue;
+      for (const { proto, hostIp, hostPort, containerPort } of container.ports) {
+        if (hostIp.includes(":") !== (family === 6)) continue;
+        const key = `${proto} ${hostIp} ${hostPort}`;
+        if (byKey.has(key)) continue;
+        byKey.set(key, {
+          family,
+          endpointId: endpoint?.endpointId ?? "",
+          proto,
+          address: hostIp,
+          port: hostPort,
+          containerAddress: address,
+          containerPort,
+        });
+      }
+    }
+  }
+  return [...byKey.keys()].sort(compareText).flatMap((key) => byKey.get(key) ?? []);
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,49 @@
+import type { Logger } from "pino";
+import { StateFile } from "../datapath/state_file.js";
+import type { EngineState } from "../docker/model.js";
+import { UserError } from "../errors.js";
+import type { FirewallState } from "../host/state.js";
+import { planSlowPath, type SlowPath } from "../plan/slow_path.js";
+import { filterBridged } from "./bridge_filter.js";
+import { TABLE } from "./ruleset.js";
+import { SlowPathTable } from "./table.js";
+
+/** What an engine has to be told for mode replace. */
+const DAEMON_JSON = '{"iptables": false, "ip6tables": false, "userland-proxy": false}';
+
+/** Mode replace for the daemon: the table, what it needs of the host, and what the engine must not do beside it. */
+export class SlowPathKeeper {
+  readonly #table = new SlowPathTable();
+  readonly #state: StateFile;
+  #planned: SlowPath | undefined;
+
+  constructor(
+    stateDir: string,
+    private readonly log: Logger,
+  ) {
+    this.#state = new StateFile(stateDir);
+  }
+
+  /** Makes the host's rules what the engine's state asks for; look as SlowPathTable.apply(). */
+  async apply(engine: EngineState, look: boolean): Promise<void> {
+    const slowPath = planSlowPath(engine, this.#planned);
+    if (slowPath.networks.some(({ icc }) => !icc)) await filterBridged(this.#state, this.log);
+    const applied = await this.#table.apply(slowPath, look);
+    this.#planned = slowPath;
+    if (applied === "restored")
+      this.log.warn({ table: TABLE }, "somebody else changed the slow path's rules: they are restored");
+    else if (applied === "written")
+      this.log.debug({ table: TABLE, ports: slowPath.ports.length }, "the slow path's rules are written");
+  }
+
+  /**
+   * Addresses are translated here, by fairway's rules.
+   * @throws UserError where the engine has rules of its own
+   */
+  nat({ engineNat }: FirewallState): Pick<FirewallState, "engineNat"> {
+    if (!engineNat[4] && !engineNat[6]) return { engineNat: { 4: true, 6: true } };
+    throw new UserError("mode replace is for an engine that writes no rules, and this one has some", {
+      remedy: `put ${DAEMON_JSON} into /etc/docker/daemon.json, restart the engine, and remove the rules that it has left (a reboot does)`,
+    });
+  }
+}

@@ -1,0 +1,89 @@
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { errorCode, UserError } from "../errors.js";
+import type { SlowPath } from "../plan/slow_path.js";
+import { removal, ruleset, TABLE } from "./ruleset.js";
+
+const TIMEOUT_MS = 30_000;
+const OUTPUT_MAX = 64 * 1024 * 1024;
+
+/** What apply() has done. */
+export type Applied = "unchanged" | "written" | "restored";
+
+/** Mode replace: keeps fairway's own table of nftables as planned, whoever else changes them. */
+export class SlowPathTable {
+  /** What was written last, and what the kernel made of it. */
+  #written: { script: string; seen: string } | undefined;
+
+  /**
+   * Makes the table as planned, in one transaction.
+   * @param look also when the plan is what it was: somebody may have changed the table
+   * @returns "restored": somebody else had changed it or taken it away
+   * @throws UserError where nft is missing or refuses; the table is as it was
+   */
+  async apply(slowPath: SlowPath, look: boolean): Promise<Applied> {
+    const script = ruleset(slowPath);
+    const same = this.#written?.script === script;
+    if (same && (!look || (await fingerprint()) === this.#written?.seen)) return "unchanged";
+    await nft(["-f", "-"], script);
+    this.#written = { script, seen: await fingerprint() };
+    return same ? "restored" : "written";
+  }
+}
+
+/**
+ * Takes the table away.
+ * @returns whether it was there
+ */
+export async function removeSlowPath(): Promise<boolean> {
+  const found = await isThere();
+  if (found) await nft(["-f", "-"], removal());
+  return found;
+}
+
+async function isThere(): Promise<boolean> {
+  try {
+    return (await nft(["list", "tables"])).split("\n").some((line) => line.trim() === `table ${TABLE}`);
+  } catch (error) {
+    // Who has no nft has written nothing with it.
+    if (errorCode(error) === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** The same as long as nobody changes the table. */
+async function fingerprint(): Promise<string> {
+  if (!(await isThere())) return "";
+  const listed = await nft(["--stateless", "list", "table", ...TABLE.split(" ")]);
+  return createHash("sha256").update(listed).digest("hex");
+}
+
+/** Runs nft and returns what it printed. */
+function nft(args: string[], input = ""): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn("nft", args, { timeout: TIMEOUT_MS, stdio: "pipe" });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (text: string) => {
+      stdout += text;
+      if (stdout.length > OUTPUT_MAX) child.kill();
+    });
+    child.stderr.setEncoding("utf8").on("data", (text: string) => {
+      stderr = (stderr + text).slice(-4096);
+    });
+    child.on("error", (error) => {
+      if (errorCode(error) !== "ENOENT") return reject(error);
+      reject(
+        Object.assign(new UserError("mode replace needs nft", { remedy: "install nftables" }), {
+          code: "ENOENT",
+        }),
+      );
+    });
+    child.on("close", (code, signal) => {
+      if (code === 0) return resolve(stdout);
+      const why = stderr.split("\n")[0] || (signal === null ? `exit code ${code}` : `ended by ${signal}`);
+      reject(new UserError(`nft refuses the slow path's rules: ${why}`));
+    });
+    child.stdin.on("error", () => undefined);
+    child.stdin.end(input);
+  });
+}
