@@ -109,25 +109,29 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 }
 
 /*
+ * Made by us, and the kernel's TCP tracker has seen nothing of it, or nothing but a late SYN after we saw its handshake (the
+ * tracker itself has assured none that is in that state): it takes an answer for invalid.
+ */
+static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, const struct packet *packet)
+{
+	__u8 state = ct->proto.tcp.state;
+
+	if (packet->proto != IPPROTO_TCP)
+		return false;
+	return state == TCP_CONNTRACK_NONE || (state == TCP_CONNTRACK_SYN_SENT && ct->status & IPS_ASSURED);
+}
+
+/*
  * Whether flow entries may be made from an entry that was already there. What is not established is the kernel's still:
  * handshakes and closings, and the datagrams before an answer, each of which a firewall's rules may refuse.
  */
 static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, const struct packet *packet)
 {
-	__u8 state;
-
 	if (ct->status & (IPS_SEQ_ADJUST | IPS_DYING | IPS_TEMPLATE | IPS_HELPER | IPS_OFFLOAD))
 		return false;
 	if (packet->proto != IPPROTO_TCP)
 		return ct->status & IPS_SEEN_REPLY;
-	state = ct->proto.tcp.state;
-	return state == TCP_CONNTRACK_NONE || state == TCP_CONNTRACK_ESTABLISHED;
-}
-
-/* Made by us, and the kernel's TCP tracker has not seen a packet of it: it takes an answer for invalid. */
-static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, const struct packet *packet)
-{
-	return packet->proto == IPPROTO_TCP && ct->proto.tcp.state == TCP_CONNTRACK_NONE;
+	return ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED || conntrack_is_untracked(ct, packet);
 }
 
 /* Whether the kernel's tracker has seen the TCP connection open, and takes its FINs for such. */
@@ -162,11 +166,11 @@ static __always_inline bool conntrack_wants(const struct nf_conn *ct, const stru
  * closed/aborted connection"): one that was closed by a FIN, or by a RST of the side that opens it again; and ours that the
  * flow table no longer knows. Only the side that opened it may.
  */
-static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct)
+static __always_inline bool conntrack_is_reopenable(const struct nf_conn *ct, const struct packet *packet)
 {
 	__u8 state = ct->proto.tcp.state;
 
-	if (state == TCP_CONNTRACK_NONE)
+	if (conntrack_is_untracked(ct, packet))
 		return true;
 	if (state != TCP_CONNTRACK_TIME_WAIT && state != TCP_CONNTRACK_CLOSE)
 		return false;
@@ -183,7 +187,7 @@ static __always_inline struct nf_conn *conntrack_lookup_open(struct __sk_buff *s
 {
 	struct nf_conn *ct = conntrack_lookup(skb, packet, dir);
 
-	if (!ct || !is_first_syn(packet) || *dir != IP_CT_DIR_ORIGINAL || !conntrack_is_reopenable(ct))
+	if (!ct || !is_first_syn(packet) || *dir != IP_CT_DIR_ORIGINAL || !conntrack_is_reopenable(ct, packet))
 		return ct;
 	bpf_ct_change_timeout(ct, 0);
 	bpf_ct_release(ct);

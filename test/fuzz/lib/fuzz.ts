@@ -143,6 +143,7 @@ function* script(options: FuzzOptions, chapter: number, played: Numbered[]): Gen
     families: options.families,
     flows: random.pick([4, 16, 48]),
     pauses: random.chance(0.1),
+    upheavals: random.chance(0.05),
   });
   for (let index = 0; index < chapterSteps; index++) {
     const numbered = { index, step: generator.next() };
