@@ -154,6 +154,8 @@ export class TcpFlow implements Flow {
       const { server } = this.connection;
       this.#server = server && { end: server, seq: random.u32(), ack: 0, fin: false };
       this.#phase = "syn";
+      // Its NAT may choose anew.
+      this.#opened = undefined;
       this.#acknowledged = false;
       this.#left = random.below(8);
       return this.#segment(index, this.#client, flag.syn, 0, "SYN on the same tuple");
