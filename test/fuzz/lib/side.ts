@@ -173,7 +173,10 @@ export class Side {
       publish: one.published.map(
         ({ proto, address, hostPort, port }) => `${address ? `${address}:` : ""}${hostPort}:${port}/${proto}`,
       ),
-      args: ["--mac-address", one.mac, ...(with6 ? ["--ip6", one.addresses[6]] : [])],
+      args: [
+        ...(this.options.engine === "29" ? ["--mac-address", one.mac] : []),
+        ...(with6 ? ["--ip6", one.addresses[6]] : []),
+      ],
     });
     await silence(running.namespace, "eth0");
     await this.#know(one.network.bridge, one.addresses[4], one.mac);
