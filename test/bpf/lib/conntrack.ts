@@ -63,7 +63,7 @@ export interface KernelConnection {
   toAs?: End;
   /** TCP, default established. */
   state?: keyof typeof stateNames;
-  /** Default true. */
+  /** Default true, but for TCP in state synSent, where the tracker has seen no answer. */
   answered?: boolean;
   mark?: number;
 }
@@ -74,7 +74,8 @@ function conntrack(...words: string[]): void {
 
 /** Makes the entry that the kernel has of a connection that it let pass (the tool says of TCP that a FIN was seen). */
 export function trackByKernel(connection: KernelConnection): void {
-  const { protocol, from, to, fromAs = from, toAs = to, state = "established", answered = true } = connection;
+  const { protocol, from, to, fromAs = from, toAs = to, state = "established" } = connection;
+  const { answered = state !== "synSent" } = connection;
   conntrack(
     ...["-I", "-p", protocol, "-t", "300"],
     ...["-s", from.address, "--sport", String(from.port), "-d", to.address, "--dport", String(to.port)],

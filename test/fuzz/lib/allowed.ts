@@ -48,12 +48,12 @@ const rules = {
 
   /** A packet with a wrong TCP or UDP checksum is translated and stays as wrong as it was. */
   "bad-checksum": ({ step, sent, effects }: Question): boolean =>
-    hasBadChecksum(sent) && isSomeTranslation(step, sent, effects.fairway),
+    step.offload === undefined && hasBadChecksum(sent) && isSomeTranslation(step, sent, effects.fairway),
 
   /** A TCP segment that the kernel's tracker refuses is the other end's to judge. */
   "tcp-state": ({ step, sent, effects, odd }: Question): boolean =>
     odd.size > 0 &&
-    verdict(step, sent, effects.fairway) === "translated" &&
+    isKnown(verdict(step, sent, effects.fairway)) &&
     verdict(step, sent, effects.docker) !== "other",
 
   /** fairway takes any RST for the end of a connection, whatever its sequence: what comes after it meets none, or one still. */
@@ -131,15 +131,17 @@ function verdict(step: FrameStep, sent: Uint8Array, arrivals: readonly Arrival[]
 const isOf = (seen: View, through: Through): boolean =>
   seen.source === through.source && seen.destination === through.destination;
 
-/** Whether a frame is the host's TCP's refusal, or its listener's answer to a SYN. */
+/** Whether a frame is the host's TCP's refusal, or its listener's answer. */
 const isFromTcp = (frame: Buffer, { l4, proto }: View): boolean =>
-  l4 !== undefined && proto === protocol.tcp && ((frame[l4 + 13] ?? 0) & (flag.rst | flag.syn)) !== 0;
+  l4 !== undefined &&
+  proto === protocol.tcp &&
+  [...refusals, flag.syn | flag.ack].includes(frame[l4 + 13] ?? 0);
 
 const isTimeExceeded = (frame: Buffer, { l4, proto }: View): boolean =>
   l4 !== undefined &&
   ((proto === protocol.icmp && frame[l4] === 11) || (proto === protocol.icmp6 && frame[l4] === 3));
 
-const isAckOrRst = (flags = 0) => [flag.ack, flag.rst, flag.rst | flag.ack].includes(flags);
+const refusals: readonly number[] = [flag.ack, flag.rst, flag.rst | flag.ack];
 
 /** Whether a frame is an ACK or RST of the host's own, from the published port that the packet was for. */
 function isListeners(sent: Uint8Array, frame: Uint8Array): boolean {
@@ -147,11 +149,11 @@ function isListeners(sent: Uint8Array, frame: Uint8Array): boolean {
   const seen = view(frame);
   if (asked?.l4 === undefined || seen?.l4 === undefined || seen.proto !== protocol.tcp) return false;
   if (!isHostAddress(seen.source) || seen.source !== asked.destination) return false;
-  const port = read16(frame, seen.l4);
+  const port = read16(sent, asked.l4 + 2);
   const isPublishedPort = containers.some(({ published }) =>
     published.some(({ proto, hostPort }) => proto === "tcp" && hostPort === port),
   );
-  return isPublishedPort && port === read16(sent, asked.l4 + 2) && isAckOrRst(frame[seen.l4 + 13]);
+  return isPublishedPort && refusals.includes(frame[seen.l4 + 13] ?? 0);
 }
 
 /** The frame up to where IP's length says that it ends. */

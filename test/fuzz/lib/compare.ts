@@ -136,12 +136,18 @@ function normal(step: FrameStep, { frame, offload }: Arrival): Buffer {
     const sum = fold(sumWords(copy, offload.checksumStart, copy.length, 0));
     copy.writeUInt16BE(sum, at);
   }
+  hideFragmentId(copy, seen);
   if (isKernelsIcmp(step, copy, seen)) {
     // The kernel's own id; the header's checksum must fit it.
     const field = seen.ip + 4;
     replace16(copy, field, 0, [seen.ip + 10]);
   }
   return copy;
+}
+
+/** A router that fragments IPv6 anew, as connection tracking has it do, chooses an id of its own. */
+function hideFragmentId(frame: Buffer, { family, ip }: View): void {
+  if (family === 6 && frame[ip + 6] === 44 && frame.length >= ip + 48) frame.writeUInt32BE(0, ip + 44);
 }
 
 /** An error or an echo reply that a host's kernel made: with an id of its own choice. */

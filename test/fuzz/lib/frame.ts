@@ -51,6 +51,8 @@ export interface TcpSpec {
   /** The data offset field, in words. */
   readonly words?: number;
   readonly badChecksum?: boolean;
+  /** As in Payload. */
+  readonly segments?: number;
 }
 
 export interface UdpSpec {
@@ -67,6 +69,8 @@ export interface UdpSpec {
 export interface Payload {
   readonly number: number;
   readonly bytes: Uint8Array;
+  /** TCP: the checksum is a network card's to fill in, and to cut it into segments of so much data (0: it is one). */
+  readonly segments?: number;
 }
 
 const addresses = new Map<string, Uint8Array>();
@@ -167,6 +171,11 @@ export function tcp(ends: Ends, spec: TcpSpec): Payload {
     protocol.tcp,
     bytes.length,
   );
+  if (spec.segments !== undefined) {
+    // What the card starts from: the pseudo header's sum.
+    put16(bytes, 16, ~fold(sum) & 0xffff);
+    return { number: protocol.tcp, bytes, segments: spec.segments };
+  }
   const check = fold(sumWords(bytes, 0, bytes.length, sum));
   put16(bytes, 16, spec.badChecksum ? check ^ 0x5555 : check);
   return { number: protocol.tcp, bytes };

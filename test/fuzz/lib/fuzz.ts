@@ -19,6 +19,8 @@ export interface FuzzOptions {
   readonly seed: number;
   readonly packets: number;
   readonly seconds: number;
+  /** However long it takes. */
+  readonly atLeast?: number;
   /** The number of the first chapter. */
   readonly chapter: number;
   /** How many differences to find before giving up. */
@@ -100,7 +102,10 @@ export class Fuzzer {
     let packets = 0;
     let said = begin;
     const elapsed = () => (Date.now() - begin) / 1000;
-    for (let chapter = options.chapter; packets < options.packets && elapsed() < options.seconds; chapter++) {
+    const { atLeast = 0 } = options;
+    const goesOn = () =>
+      packets < atLeast || (packets < options.packets && elapsed() < options.seconds);
+    for (let chapter = options.chapter; goesOn(); chapter++) {
       const played: Numbered[] = [];
       await this.runner.reset();
       const outcome = await this.runner.play(script(options, chapter, played));
@@ -143,6 +148,7 @@ function* script(options: FuzzOptions, chapter: number, played: Numbered[]): Gen
     families: options.families,
     flows: random.pick([4, 16, 48]),
     pauses: random.chance(0.1),
+    upheavals: random.chance(0.05),
   });
   for (let index = 0; index < chapterSteps; index++) {
     const numbered = { index, step: generator.next() };

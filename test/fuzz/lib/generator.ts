@@ -23,6 +23,8 @@ export interface GeneratorOptions {
   readonly flows: number;
   /** Whether time passes in this script. */
   readonly pauses: boolean;
+  /** Whether the daemon dies and comes back in this script, and a container is made anew. */
+  readonly upheavals: boolean;
 }
 
 /** An endless script. */
@@ -30,6 +32,7 @@ export class Generator {
   #flows: Flow[] = [];
   #made = 0;
   #index = 0;
+  #down = false;
   #queue: FrameStep[] = [];
 
   constructor(
@@ -47,6 +50,8 @@ export class Generator {
     const { random } = this;
     if (this.options.pauses && random.chance(0.0008)) return { kind: "pause", ms: 1100 };
     if (random.chance(0.0005)) return { kind: "control", control: "epoch" };
+    if (random.chance(0.0003)) return { kind: "control", control: "evict" };
+    if (this.options.upheavals && random.chance(0.0006)) return this.#upheaval();
     while (this.#flows.length < this.options.flows) this.#open();
     if (random.chance(0.04)) {
       const family = random.pick(this.options.families);
@@ -58,6 +63,16 @@ export class Generator {
     if (flow.over) this.#flows = this.#flows.filter((one) => one !== flow);
     if (!first) return this.#make();
     return first;
+  }
+
+  #upheaval(): Step {
+    if (this.#down) {
+      this.#down = false;
+      return { kind: "control", control: "up" };
+    }
+    if (this.random.chance(0.4)) return { kind: "control", control: "replace" };
+    this.#down = true;
+    return { kind: "control", control: "down" };
   }
 
   #open(): void {

@@ -2,6 +2,7 @@
 
 import type { Connection, End } from "./ends.js";
 import { type Ends, frame, type IpSpec, icmp, ipPacket, l4Offset, type Payload, protocol } from "./frame.js";
+import type { Offload } from "./player.js";
 import type { Random } from "./random.js";
 import type { FrameStep, Learned, Through } from "./script.js";
 import type { Family } from "./world.js";
@@ -87,11 +88,12 @@ export function send(
   };
   // A TCP server's packets seldom: see "untracked" in docs/fuzzing.md.
   const seldom = connection.proto === "tcp" && end === connection.server;
-  const steps = random.chance(seldom ? 0.998 : 0.97)
-    ? [plain(packet)]
-    : random
-        .pick(oddities)(random, packet)
-        .map((one) => ({ ...one, odd: "ip" as const }));
+  const steps =
+    payload.segments !== undefined || random.chance(seldom ? 0.998 : 0.97)
+      ? [plain(packet)]
+      : random
+          .pick(oddities)(random, packet)
+          .map((one) => ({ ...one, odd: "ip" as const }));
   return odd ? steps.map((one) => ({ odd, ...one })) : steps;
 }
 
@@ -115,8 +117,9 @@ interface PortPlaces {
   readonly checksum: number | undefined;
 }
 
-function portPlaces({ number, bytes }: Payload): PortPlaces {
-  if (number === protocol.tcp) return { port: 2, checksum: 16 };
+function portPlaces({ number, bytes, segments }: Payload): PortPlaces {
+  // A checksum that is yet to be filled in does not cover the ports.
+  if (number === protocol.tcp) return { port: 2, checksum: segments === undefined ? 16 : undefined };
   if (number === protocol.udp) return { port: 2, checksum: bytes[6] || bytes[7] ? 6 : undefined };
   return { port: 4, checksum: 2 };
 }
@@ -134,7 +137,24 @@ function plain({
   const l4 = l4Offset(ends.family, ip);
   const checksums = port.checksum === undefined ? [] : [l4 + port.checksum];
   const learned = learnedPort(origin, l4 + port.port, checksums, payload.number === protocol.udp);
-  return step(end, origin, note, frame(ends, ip, payload), learned, through);
+  const one = step(end, origin, note, frame(ends, ip, payload), learned, through);
+  const offload = offloadOf(ends.family, l4, payload);
+  return { ...one, ...(offload && { offload }) };
+}
+
+/** What a network card is told of a packet of TCP that it is to finish; undefined: nothing. */
+function offloadOf(family: Family, l4: number, { bytes, segments }: Payload): Offload | undefined {
+  if (segments === undefined) return undefined;
+  const headerLength = l4 + ((bytes[12] ?? 0) >> 4) * 4;
+  const isLarge = segments > 0 && l4 + bytes.length > headerLength + segments;
+  return {
+    flags: 1, // VIRTIO_NET_HDR_F_NEEDS_CSUM
+    gsoType: isLarge ? (family === 4 ? 1 : 4) : 0, // VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6
+    headerLength: isLarge ? headerLength : 0,
+    gsoSize: isLarge ? segments : 0,
+    checksumStart: l4,
+    checksumOffset: 16,
+  };
 }
 
 interface Packet {
@@ -199,16 +219,32 @@ function extensions(random: Random): NonNullable<IpSpec["extensions"]> {
   ]);
 }
 
+/** IPv6's header of a piece: at this offset, the last one or not, of the packet with this id. */
+function fragmentHeader(
+  offset: number,
+  more: boolean,
+  id: number,
+): NonNullable<IpSpec["extensions"]>[number] {
+  const bytes = new Uint8Array(8);
+  const view = new DataView(bytes.buffer);
+  view.setUint16(2, offset | (more ? 1 : 0));
+  view.setUint32(4, id);
+  return { number: 44, bytes };
+}
+
 /** A packet in pieces: in order, backwards, overlapping, or not all of them. */
 const fragmented: Oddity = (random, packet) => {
   const { note, ends, ip, payload } = packet;
   const port = portPlaces(payload);
   const { number, bytes } = payload;
-  if (bytes.length < 24 || ends.family === 6) return [plain(packet)];
+  if (bytes.length < 24) return [plain(packet)];
   const whole = bytes.slice();
   const cut = 8 * random.between(1, Math.floor((bytes.length - 1) / 8));
   const piece = (from: number, to: number, more: boolean, what: string) => {
-    const spec: IpSpec = { ...ip, fragment: (more ? 0x2000 : 0) | (from / 8) };
+    const spec: IpSpec =
+      ends.family === 4
+        ? { ...ip, fragment: (more ? 0x2000 : 0) | (from / 8) }
+        : { ...ip, extensions: [fragmentHeader(from, more, ip.id ?? 0)] };
     const part = { number, bytes: whole.slice(from, to) };
     const checksum = port.checksum !== undefined && to - from >= port.checksum + 2 && from === 0;
     const places = { port: port.port, checksum: checksum ? port.checksum : undefined };

@@ -47,6 +47,7 @@ export class Runner {
 
   /** Forgets all that earlier scripts left on the hosts. */
   async reset(): Promise<void> {
+    await this.sides.fairway.reviveFairway();
     await this.#both(async (side) => {
       await side.forget();
       await side.settle();
@@ -104,7 +105,8 @@ export class Runner {
     const { fairway } = this.sides;
     if (control === "epoch") await fairway.raiseEpoch();
     else if (control === "evict") await fairway.evict();
-    else if (control === "restart") await fairway.restartFairway();
+    else if (control === "down") await fairway.killFairway();
+    else if (control === "up") await fairway.reviveFairway();
     else {
       const one = containerAt.get("a2");
       if (one) await this.#both((side) => side.replaceContainer(one));

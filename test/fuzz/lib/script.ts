@@ -49,8 +49,10 @@ export type Control =
   | "epoch"
   /** Every flow entry is gone, as if evicted. */
   | "evict"
-  /** The daemon is stopped and started again. */
-  | "restart"
+  /** The daemon is killed; what it attached and pinned goes on. */
+  | "down"
+  /** The daemon is started, where it is down. */
+  | "up"
   /** a2 is removed and made again with the same addresses, on both hosts. */
   | "replace";
 

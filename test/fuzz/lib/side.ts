@@ -35,6 +35,7 @@ export interface WorldOptions {
 export class Side {
   #player: Player | undefined;
   #fairway: Fairway | undefined;
+  #down = false;
   #devices = new Map<Place, string>();
 
   private constructor(
@@ -152,6 +153,9 @@ export class Side {
         ...(with6 ? ["--ipv6", "--subnet", one.subnet[6]] : []),
         "--opt",
         `com.docker.network.bridge.name=${one.bridge}`,
+        // Or a new container's addresses are announced for three seconds, whenever the engine gets to it.
+        "--opt",
+        "com.docker.network.advertise_addr_nmsgs=0",
         ...one.options,
       );
       await hostNamespace.exec(["ip", "link", "set", one.bridge, "address", one.mac]);
@@ -169,7 +173,10 @@ export class Side {
       publish: one.published.map(
         ({ proto, address, hostPort, port }) => `${address ? `${address}:` : ""}${hostPort}:${port}/${proto}`,
       ),
-      args: ["--mac-address", one.mac, ...(with6 ? ["--ip6", one.addresses[6]] : [])],
+      args: [
+        ...(this.options.engine === "29" ? ["--mac-address", one.mac] : []),
+        ...(with6 ? ["--ip6", one.addresses[6]] : []),
+      ],
     });
     await silence(running.namespace, "eth0");
     await this.#know(one.network.bridge, one.addresses[4], one.mac);
@@ -202,7 +209,7 @@ export class Side {
     await this.#signalProxies("CONT");
     await this.lab.engine.remove(one.place);
     await this.startContainer(one);
-    await this.#fairway?.knows(one.place);
+    if (!this.#down) await this.#fairway?.knows(one.place);
     await this.#stillProxies();
     this.#openPlaces();
     await this.settle();
@@ -214,9 +221,16 @@ export class Side {
     for (const { place } of containers) await this.#fairway.knows(place);
   }
 
-  async restartFairway(): Promise<void> {
-    if (!this.#fairway) return;
-    await this.#fairway.stop();
+  /** Ends the daemon without a word to it. */
+  async killFairway(): Promise<void> {
+    await this.#fairway?.stop("SIGKILL");
+    this.#down = true;
+  }
+
+  /** Starts the daemon again if it is down. */
+  async reviveFairway(): Promise<void> {
+    if (!this.#down) return;
+    this.#down = false;
     await this.startFairway();
   }
 
@@ -284,10 +298,10 @@ export class Side {
     const { stdout } = await run(["ls", pinned]);
     for (const name of stdout.split("\n").filter((one) => /^flows(_ipv[46])?$/.test(one))) {
       const dump = await run(["bpftool", "-j", "map", "dump", "pinned", `${pinned}/${name}`]);
-      for (const { key } of JSON.parse(dump.stdout) as { key: string[] }[])
-        await run(["bpftool", "map", "delete", "pinned", `${pinned}/${name}`, "key", ...key], {
-          mayFail: true,
-        });
+      const entries = JSON.parse(dump.stdout) as { key: string[] }[];
+      const lines = entries.map(({ key }) => `map delete pinned ${pinned}/${name} key ${key.join(" ")}\n`);
+      // The sweep may be quicker; what is gone is gone.
+      await run(["bpftool", "-f", "batch", "file", "-"], { input: lines.join(""), mayFail: true });
     }
   }
 

@@ -123,7 +123,22 @@ export class TcpFlow implements Flow {
       [20, random.between(65, 600)],
       [5, random.between(1200, 1448)],
     ]);
-    return this.#segment(index, from, flag.ack | (random.chance(0.5) ? flag.psh : 0), length, "data");
+    const flags = flag.ack | (random.chance(0.5) ? flag.psh : 0);
+    // As a stack sends it that leaves the rest to its network card. In an odd connection what becomes of it is harder to tell.
+    if (this.#oddness === 0 && !this.#loose && random.chance(0.15)) {
+      const large = random.chance(0.3);
+      const segment = random.pick([536, 1000, 1400]);
+      const size = large ? random.between(segment + 1, 60_000) : length;
+      return this.#segment(
+        index,
+        from,
+        flags,
+        size,
+        large ? "GSO data" : "offloaded data",
+        large ? segment : 0,
+      );
+    }
+    return this.#segment(index, from, flags, length, "data");
   }
 
   #reset(index: number, half: Half): FrameStep[] {
@@ -139,6 +154,8 @@ export class TcpFlow implements Flow {
       const { server } = this.connection;
       this.#server = server && { end: server, seq: random.u32(), ack: 0, fin: false };
       this.#phase = "syn";
+      // Its NAT may choose anew.
+      this.#opened = undefined;
       this.#acknowledged = false;
       this.#left = random.below(8);
       return this.#segment(index, this.#client, flag.syn, 0, "SYN on the same tuple");
@@ -184,15 +201,29 @@ export class TcpFlow implements Flow {
     return this.#transmit(index, half, note, payload, "tcp");
   }
 
-  #segment(index: number, half: Half, flags: number, length: number, what: string): FrameStep[] {
-    const payload = this.#build(half, flags, length, 0, false);
+  #segment(
+    index: number,
+    half: Half,
+    flags: number,
+    length: number,
+    what: string,
+    segments?: number,
+  ): FrameStep[] {
+    const payload = this.#build(half, flags, length, 0, false, segments);
     half.seq = (half.seq + length + (flags & (flag.syn | flag.fin) ? 1 : 0)) >>> 0;
     const note = length > 0 ? `${what} ${length} B` : what;
     this.#last = { half, note, payload };
     return this.#transmit(index, half, note, payload);
   }
 
-  #build(half: Half, flags: number, length: number, sideways: number, badChecksum: boolean): Payload {
+  #build(
+    half: Half,
+    flags: number,
+    length: number,
+    sideways: number,
+    badChecksum: boolean,
+    segments?: number,
+  ): Payload {
     const { random, connection } = this;
     const { end } = half;
     const ends = {
@@ -213,6 +244,7 @@ export class TcpFlow implements Flow {
       ...(options && { options }),
       payload: length > 0 ? random.bytes(length) : new Uint8Array(),
       badChecksum,
+      ...(segments !== undefined && { segments }),
     });
   }
 
