@@ -45,6 +45,8 @@ describe.each(seriesToTest())("kernel %s", (series) => {
   it(
     "its verifier takes the programs, and they do with packets what they should",
     async () => {
+      // As `fairway run` does before it loads them.
+      await vm.run(["modprobe", "--all", "nf_conntrack", "nf_nat"]);
       const files = programTests.map((name) => `bpf/${name}.test`);
       found.programs = await runInside(vm, "bpf", { files, namespaced: true, timeout: minutes(15) });
       expect(failures(found.programs)).toEqual([]);
