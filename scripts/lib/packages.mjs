@@ -103,7 +103,6 @@ const vm = [
   program("qemu-system-x86", "qemu-system-x86_64"),
   program("wireguard-tools", "wg"),
   program("xz-utils", "xz"),
-  program("util-linux", "setpriv"),
 ];
 
 export const packages = { build, run, test, vm };

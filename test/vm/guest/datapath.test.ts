@@ -112,8 +112,11 @@ it("a daemon that starts anew goes on with what is attached", async () => {
 
 it("an uplink that is none any more when a daemon starts loses its programs", async () => {
   const { lab } = guest;
+  // Debian's bpftool and tc know nothing of TCX yet: there it is the link's pin.
   const attachedAt = async (device: string) => {
-    const { stdout } = await lab.host.exec(["bpftool", "net", "show", "dev", device]);
+    const [link] = await lab.host.ip<{ ifindex: number }[]>("link", "show", "dev", device);
+    if (tcx) return existsSync(join(lab.bpffs, "fairway", "links", `uplink_ingress-${link?.ifindex}`));
+    const { stdout } = await lab.host.exec(["tc", "filter", "show", "dev", device, "ingress"]);
     return stdout.includes("uplink_ingress");
   };
   await ip(lab.host, "link", "add", "spare", "type", "veth", "peer", "name", "spare1");

@@ -15,6 +15,9 @@ export interface InsideTest {
   readonly why?: string;
 }
 
+/** Only tests with this in their titles, inside; all when empty. */
+export const only = process.env.FAIRWAY_VM_TESTS ?? "";
+
 /** How to run a suite. */
 export interface SuiteOptions {
   /** Files by a part of their path; all when left out. */
@@ -51,8 +54,10 @@ export async function runInside(vm: Vm, project: string, options: SuiteOptions):
   const result = await vm.run(
     [
       ...(options.namespaced ? ["unshare", "--net"] : []),
-      ...[process.execPath, vitest, "run", "--project", project],
-      ...["--reporter=default", "--reporter=json", `--outputFile.json=/run/exchange/${report}`],
+      // One process for all files: to start one and to read the sources takes it ten seconds.
+      ...[process.execPath, vitest, "run", "--project", project, "--no-isolate"],
+      ...["--reporter=verbose", "--reporter=json", `--outputFile.json=/run/exchange/${report}`],
+      ...(only ? ["--testNamePattern", only] : []),
       ...(options.files ?? []),
     ],
     // Everything takes its time there; what waits for something waits longer.
@@ -69,7 +74,8 @@ export async function runInside(vm: Vm, project: string, options: SuiteOptions):
 
 function testsOf({ name, status, message, assertionResults }: Report["testResults"][number]): InsideTest[] {
   const file = name.replace(/^.*\//, "").replace(/\.test\.ts$/, "");
-  const tests = assertionResults.map(({ ancestorTitles, title, status, failureMessages = [] }) => {
+  const asked = assertionResults.filter(({ status }) => only === "" || ["passed", "failed"].includes(status));
+  const tests = asked.map(({ ancestorTitles, title, status, failureMessages = [] }) => {
     const passed = status === "passed";
     const why = failureMessages[0]?.split("\n").slice(0, 12).join("\n") ?? status;
     return { file, titles: [...ancestorTitles, title], passed, ...(passed ? {} : { why }) };

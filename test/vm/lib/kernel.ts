@@ -1,6 +1,6 @@
 // The kernels that scripts/kernels.mjs has put into the cache.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { kernelSeries } from "../../../scripts/lib/versions.mjs";
 import { cacheDir } from "../../lab/lib/paths.js";
@@ -32,7 +32,7 @@ export function seriesToTest(): readonly string[] {
  */
 export function findKernel(series: string): Kernel {
   const directory = join(cacheDir, "kernels", series);
-  if (!readdirSync(directory).includes("kernel.json")) {
+  if (!existsSync(join(directory, "kernel.json"))) {
     throw new Error(`kernel ${series} is missing: \`node scripts/kernels.mjs\` fetches it`);
   }
   const described = JSON.parse(readFileSync(join(directory, "kernel.json"), "utf8"));

@@ -1,13 +1,15 @@
 // A machine of QEMU's with another kernel and this host's files: no KVM needed, and nothing of the host is changed. What it
 // writes to its root stays in its memory; commands and their output are exchanged by a directory.
 
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { createConnection, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { guard } from "../../lab/lib/cleanup.js";
 import { Disposers } from "../../lab/lib/disposers.js";
 import { root } from "../../lab/lib/paths.js";
 import { Background, type Result, until } from "../../lab/lib/process.js";
@@ -47,7 +49,11 @@ export class Vm {
    */
   static async boot(kernel: Kernel, { memory = "4G", cpus = 2 } = {}): Promise<Vm> {
     const disposers = new Disposers();
-    const dir = await mkdtemp(join(tmpdir(), "fwvm-"));
+    const id = `fwl-${randomBytes(3).toString("hex")}`;
+    const dir = join(tmpdir(), id);
+    await mkdir(dir);
+    // However this process ends: the lab's janitor ends the machine, which has the directory in its command line.
+    guard(id, dir, disposers);
     disposers.add(`directory ${dir}`, () => rm(dir, { recursive: true, force: true, maxRetries: 5 }));
     try {
       const exchange = join(dir, "exchange");
@@ -60,8 +66,7 @@ export class Vm {
       const share = (id: string, path: string, more: string) =>
         `local,path=${path},mount_tag=${id},id=${id},security_model=none,multidevs=remap${more}`;
       const qemu = new Background([
-        // Whatever ends this process ends the machine.
-        ...["setpriv", "--pdeathsig", "KILL", "--", "qemu-system-x86_64"],
+        "qemu-system-x86_64",
         ...["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", String(cpus), "-m", memory],
         ...["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio", "-nic", "none"],
         ...["-kernel", kernel.image, "-initrd", initramfs, "-append", words.join(" ")],
