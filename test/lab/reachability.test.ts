@@ -8,8 +8,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { root } from "./lib/index.js";
-import { type Answer, ask } from "./reachability/ask.js";
+import { type Answer, ask, isAnswer } from "./reachability/ask.js";
 import { page } from "./reachability/page.js";
+import { pathsTaken } from "./reachability/paths.js";
 import { isFor, rows, titleOf } from "./reachability/rows.js";
 import { type Setting, settingsToTest } from "./reachability/settings.js";
 import { type Cell, cellText, parseTable, type Table } from "./reachability/table.js";
@@ -43,10 +44,17 @@ async function run(setting: Setting, before: ReadonlyMap<string, Cell>): Promise
     log("fairway");
     const fairway = await ask(world, asked, alone);
     log("asked");
+    const claimed = asked.filter((row) => row.counted && isAnswer(fairway.get(titleOf(row))));
+    const paths = await pathsTaken(world, claimed);
+    log("paths");
     return new Map(
       asked.map((row) => {
         const title = titleOf(row);
-        return [title, { alone: alone.get(title) ?? "", fairway: fairway.get(title) ?? "" }];
+        const path = paths.get(title);
+        return [
+          title,
+          { alone: alone.get(title) ?? "", fairway: fairway.get(title) ?? "", ...(path && { path }) },
+        ];
       }),
     );
   } finally {

@@ -1,20 +1,28 @@
-// Asks at once for everything that it is told, and prints what came of each, in the same order: the address under which the
-// server saw the question (see serve.mjs), "answered" for an echo, or why not: "refused", "closed", "unreachable", "nothing".
+// A server (serve.mjs) that asks as well: for everything at once that a line of standard input tells, and prints what came of each as
+// a line, in the same order: the address under which the server saw the question, "answered" for an echo, or why not: "refused",
+// "closed", "unreachable", "nothing".
 //
-//   node reach.mjs '[{"protocol","host","port","from","patience","size"}, ...]'
+//   node reach.mjs [--tcp PORT]... [--udp PORT]...
+//   {"id","questions":[{"protocol","host","port","from","patience","size"}, ...]}  ->  {"id","answers":[...]}
 //
 // patience: ms. from: the own address, where the kernel shall not choose. size: more to exchange after the first answer, bytes of
 // TCP, datagrams or echoes, each of which has to come back. An echo's length is its port: a capture tells it by that.
+// Protocol "http": host is a URL, the answer its page.
 
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect, isIPv6 } from "node:net";
+import { createInterface } from "node:readline";
+import "./serve.mjs";
 
-const askers = { tcp, udp, icmp };
-const questions = JSON.parse(process.argv[2]);
-const answers = await Promise.all(questions.map((question) => askers[question.protocol](question)));
-console.log(JSON.stringify(answers));
+const askers = { tcp, udp, icmp, http };
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, questions } = JSON.parse(line);
+  Promise.all(questions.map((question) => askers[question.protocol](question))).then((answers) =>
+    console.log(JSON.stringify({ id, answers })),
+  );
+}
 process.exit(0);
 
 function why(error) {
@@ -33,10 +41,11 @@ function tcp({ host, port, from, patience, size = 0 }) {
   return new Promise((resolve) => {
     const socket = connect({ host, port, ...(from && { localAddress: from }) });
     const end = (answer) => {
+      clearTimeout(timer);
       resolve(answer);
       socket.destroy();
     };
-    setTimeout(() => end("nothing"), patience);
+    const timer = setTimeout(() => end("nothing"), patience);
     let seen;
     let said = "";
     let echoed = 0;
@@ -87,8 +96,8 @@ async function udp({ host, port, from, patience, size = 1 }) {
 }
 
 async function icmp({ host, port, patience, size = 2 }) {
-  const wait = String(Math.ceil(patience / 1000));
-  const options = ["-c", String(size), "-i", "0.05", "-W", wait, "-s", String(port)];
+  const wait = String(Math.floor(patience / 1000));
+  const options = ["-c", String(size), "-i", "0.005", "-W", wait, "-s", String(port)];
   const child = spawn("busybox", ["ping", ...options, host]);
   let said = "";
   child.stdout.on("data", (data) => {
@@ -100,4 +109,8 @@ async function icmp({ host, port, patience, size = 2 }) {
   await once(child, "close");
   if (/ttl=/.test(said)) return "answered";
   return /unreachable/i.test(said) ? "unreachable" : "nothing";
+}
+
+async function http({ host }) {
+  return (await fetch(host)).text();
 }

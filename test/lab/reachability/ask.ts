@@ -1,27 +1,18 @@
 // Asking the matrix's questions: all of a world's at once.
 
-import { Capture } from "../lib/index.js";
-import { destinationOf, type Row, titleOf } from "./rows.js";
+import { Capture, until } from "../lib/index.js";
+import type { Question } from "./peer.js";
+import { type Row, titleOf } from "./rows.js";
 import type { World } from "./world.js";
 
 /** What came of a question: the name of whom the server took for its sender, or why there was no answer. */
 export type Answer = string;
 
-/** reach.mjs, one question. */
-interface Question {
-  readonly protocol: string;
-  readonly host: string;
-  readonly port: number;
-  readonly from?: string;
-  readonly patience: number;
-  readonly size?: number;
-}
-
 /** What may not be answered gets a time in which TCP sends its SYN again; what was answered before, time enough for a busy machine. */
-const patience = { doubtful: 2200, answered: 15_000 } as const;
+const patience = { doubtful: 1700, answered: 15_000 } as const;
 
 /** Words of reach.mjs that are not names. */
-const failures = ["refused", "closed", "unreachable", "nothing", "no address"];
+const failures = ["refused", "closed", "unreachable", "nothing"];
 
 /** Whether a question was answered by a server. */
 export const isAnswer = (answer: Answer | undefined): boolean =>
@@ -31,7 +22,7 @@ export const isAnswer = (answer: Answer | undefined): boolean =>
 let echoes = 100;
 
 /**
- * Asks at once, one process for everybody who asks.
+ * Asks at once.
  * @param expected what was answered before, by titleOf(): its absence does not make an answer, only gives it less time
  * @returns the answers by titleOf()
  */
@@ -39,72 +30,101 @@ export async function ask(
   world: World,
   rows: readonly Row[],
   expected: ReadonlyMap<string, Answer>,
-  size?: (row: Row) => number,
 ): Promise<Map<string, Answer>> {
-  const answers = new Map<string, Answer>();
-  const lengths = new Map<number, Row>();
-  const captures = await captureEchoes(world, rows);
-  await Promise.all(
-    [...new Set(rows.map(({ from }) => from))].map(async (from) => {
-      const asked: Row[] = [];
-      const questions: Question[] = [];
-      for (const row of rows) {
-        if (row.from !== from) continue;
-        const host = world.address(row.to.at, row.family);
-        if (host === undefined) {
-          answers.set(titleOf(row), "no address");
-          continue;
-        }
-        const echo = row.protocol === "ICMP";
-        if (echo) lengths.set(++echoes, row);
-        asked.push(row);
-        const loopback = row.to.at === "127.0.0.1";
-        questions.push({
-          protocol: row.protocol.toLowerCase(),
-          host,
-          port: echo ? echoes : row.to.port,
-          // The kernel would take a loopback address of its own.
-          ...(loopback && { from: world.address(from, row.family) }),
-          patience: isAnswer(expected.get(titleOf(row))) ? patience.answered : patience.doubtful,
-          ...(size && { size: size(row) }),
-        });
-      }
-      if (asked.length === 0) return;
-      const said = await world.namespace(from).ask<string[]>("reach.mjs", [JSON.stringify(questions)]);
-      for (const [i, row] of asked.entries()) answers.set(titleOf(row), world.nameOf(said[i] ?? ""));
-    }),
+  const lengths = new Map<Row, number>();
+  for (const row of rows) if (row.protocol === "ICMP") lengths.set(row, ++echoes);
+  const captures = await captureEchoes(world, [...lengths.keys()]);
+  const answers = await askAll(world, rows, (row) => ({
+    patience: isAnswer(expected.get(titleOf(row))) ? patience.answered : patience.doubtful,
+    port: lengths.get(row) ?? row.to.port,
+  }));
+  const sources = await echoSources(
+    captures,
+    [...lengths].filter(([row]) => isAnswer(answers.get(titleOf(row)))),
   );
-  for (const [length, source] of await echoSources(captures)) {
-    const row = lengths.get(length);
-    if (row && answers.get(titleOf(row)) === "answered") answers.set(titleOf(row), world.nameOf(source));
-  }
+  for (const [row, source] of sources) answers.set(titleOf(row), world.nameOf(source));
   return answers;
 }
 
-/** Listens for echo requests where they are to arrive. */
-async function captureEchoes(world: World, rows: readonly Row[]): Promise<Capture[]> {
-  const ends = rows.filter(({ protocol }) => protocol === "ICMP").map(({ to }) => to.at);
-  const places = ends.map((at) => (/^(GW |host)/.test(at) ? "host" : (at.split("@")[0] ?? at)));
-  const { disposers } = world.lab;
-  return Promise.all(
-    [...new Set(places)].map((place) =>
-      Capture.start(world.namespace(place), { filter: "icmp or icmp6", disposers }),
-    ),
-  );
+/** Asks for more, where all were answered before: bytes of TCP, datagrams, echoes (these by "answered"). */
+export const askForMore = (
+  world: World,
+  rows: readonly Row[],
+  sizes: Readonly<Record<Row["protocol"], number>>,
+): Promise<Map<string, Answer>> =>
+  askAll(world, rows, ({ protocol, to: { port } }) => ({
+    patience: patience.answered,
+    port: protocol === "ICMP" ? 100 : port,
+    size: sizes[protocol],
+  }));
+
+type Details = Pick<Question, "port" | "patience" | "size">;
+
+async function askAll(
+  world: World,
+  rows: readonly Row[],
+  details: (row: Row) => Details,
+): Promise<Map<string, Answer>> {
+  const answers = new Map<string, Answer>();
+  const askFrom = async (from: string) => {
+    const asked: Row[] = [];
+    const questions: Question[] = [];
+    for (const row of rows) {
+      if (row.from !== from) continue;
+      const host = world.address(row.to.at, row.family);
+      if (host === undefined) throw new Error(`${titleOf(row)}: there is no such address`);
+      asked.push(row);
+      const protocol = row.protocol.toLowerCase() as Question["protocol"];
+      // The kernel would choose a loopback address of its own.
+      const own = row.to.at === "127.0.0.1" ? world.address(from, row.family) : undefined;
+      questions.push({ protocol, host, ...(own !== undefined && { from: own }), ...details(row) });
+    }
+    const said = await world.peer(from).ask(questions);
+    for (const [i, row] of asked.entries()) answers.set(titleOf(row), world.nameOf(said[i] ?? ""));
+  };
+  await Promise.all([...new Set(rows.map(({ from }) => from))].map(askFrom));
+  return answers;
 }
 
-/** By their lengths, who sent the echo requests that arrived. */
-async function echoSources(captures: readonly Capture[]): Promise<Map<number, string>> {
+/** Where an echo request is to arrive. */
+const arrivesAt = ({ to: { at } }: Row) => (/^(GW |host)/.test(at) ? "host" : (at.split("@")[0] ?? at));
+
+/** Listens for echo requests where they are to arrive. */
+async function captureEchoes(world: World, echoRows: readonly Row[]): Promise<Map<string, Capture>> {
+  const filter = "inbound and (icmp[icmptype] == icmp-echo or icmp6[icmp6type] == icmp6-echo)";
+  const { disposers } = world.lab;
+  const start = async (place: string) =>
+    [place, await Capture.start(world.peer(place).namespace, { filter, disposers })] as const;
+  return new Map(await Promise.all([...new Set(echoRows.map(arrivesAt))].map(start)));
+}
+
+/** Who sent the echo requests that were answered, as they arrived. @param answered each with its length */
+async function echoSources(
+  captures: ReadonlyMap<string, Capture>,
+  answered: readonly (readonly [Row, number])[],
+): Promise<Map<Row, string>> {
+  const sources = new Map<Row, string>();
+  await until("every echo that was answered is seen to arrive", () => {
+    const seen = new Map([...captures].map(([place, { packets }]) => [place, echoesIn(packets)]));
+    for (const [row, length] of answered) {
+      const source = seen.get(arrivesAt(row))?.get(length);
+      if (source !== undefined) sources.set(row, source);
+    }
+    return sources.size === answered.length;
+  });
+  await Promise.all([...captures.values()].map((capture) => capture.stop()));
+  return sources;
+}
+
+/** By the length of the echo, who sent it. */
+function echoesIn(packets: readonly string[]): Map<number, string> {
   const found = new Map<number, string>();
-  const packets = (await Promise.all(captures.map((capture) => capture.stop()))).flat();
   for (const packet of packets) {
-    const match = /(\S+) > \S+: (?:\[[^\]]*\] )?ICMP6?, echo request.* length (\d+)/.exec(packet);
-    // Of the host's captures the last one: as it arrives, after all translation.
-    if (match) found.set(Number(match[2]) - 8, match[1] ?? "");
+    const ipv4 = /length (?<total>\d+)\)\s+(?<from>\S+) > \S+: ICMP echo request/.exec(packet);
+    const match = ipv4 ?? /length: (?<total>\d+)\) (?<from>\S+) > .* echo request/.exec(packet);
+    const { total, from } = match?.groups ?? {};
+    const headers = ipv4 ? 28 : 8;
+    if (from) found.set(Number(total) - headers, from);
   }
   return found;
 }
-
-/** For messages. */
-export const describeRow = (row: Row): string =>
-  `${row.from} -> ${destinationOf(row)}${row.note && `, ${row.note}`}`;

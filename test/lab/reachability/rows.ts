@@ -1,5 +1,6 @@
 // The questions of the matrix: who asks, whom, how. Pure.
 
+import { members, publisherOf } from "./cast.js";
 import type { Setting } from "./settings.js";
 
 export type Protocol = "TCP" | "UDP" | "ICMP";
@@ -23,8 +24,10 @@ export interface Row {
   readonly note: string;
   readonly protocol: Protocol;
   readonly family: FamilyName;
-  /** The container whose packets tell which path the connection took; none where the fast path claims nothing. */
+  /** The container whose packets tell which path the connection took; none where it is the kernel's in any case. */
   readonly counted?: string;
+  /** The fast path claims it: where it is slow, there must be a reason (exceptions.ts). */
+  readonly claimed: boolean;
 }
 
 /** Several questions of one kind. */
@@ -35,8 +38,10 @@ interface Group {
   readonly note?: string;
   readonly protocols?: string;
   readonly families?: "4" | "6" | "46";
-  /** The fast path claims TCP and UDP of it (and echoes between neighbours): see Row. */
+  /** Claimed by the fast path, and the container that is counted: TCP and UDP, and echoes of IPv4 between neighbours. */
   readonly fast?: string;
+  /** The container that is counted where nothing is claimed: what is learned depends on how the engine does it. */
+  readonly count?: string;
 }
 
 const T = "TCP";
@@ -109,7 +114,14 @@ const sections: Readonly<Record<string, readonly Group[]>> = {
     },
     { from: "client", to: "host:7025", note: "of an internal network", protocols: TU },
     { from: "client", to: "host:7026", note: "of a network without masquerade", protocols: TU, fast: "open" },
-    { from: "client", to: "host:7027", note: "of a network with host_ipv4", protocols: TU, fast: "fixed" },
+    {
+      from: "client",
+      to: "host:7027",
+      note: "of a network with host_ipv4",
+      families: "4",
+      protocols: TU,
+      fast: "fixed",
+    },
     {
       from: "client",
       to: "host2:7028",
@@ -145,33 +157,60 @@ const sections: Readonly<Record<string, readonly Group[]>> = {
     { from: "client", to: "host", note: "the host itself", protocols: "ICMP" },
   ],
   "From outside to a container's own address": [
-    { from: ["client", "neighbour"], to: "web:7000", note: "published", protocols: TUI },
-    { from: "client", to: "web:7009", note: "not published", protocols: TU },
-    { from: "client", to: "lone:7000", note: "of the default bridge", protocols: TUI },
-    { from: "client", to: "plain:7000", families: "4", protocols: TUI },
-    { from: "client", to: "open:7000", note: "of a network without masquerade", protocols: TUI },
+    { from: ["client", "neighbour"], to: "web:7000", note: "published", protocols: TUI, count: "web" },
+    { from: "client", to: "web:7009", note: "not published", protocols: TU, count: "web" },
+    { from: "client", to: "lone:7000", note: "of the default bridge", protocols: TUI, count: "lone" },
+    { from: "client", to: "plain:7000", families: "4", protocols: TUI, count: "plain" },
+    {
+      from: "client",
+      to: "open:7000",
+      note: "of a network without masquerade",
+      protocols: TUI,
+      count: "open",
+    },
     { from: "client", to: "inner:7000", note: "of an internal network", protocols: TUI },
     { from: "client", to: "isolated:7000", note: "of an isolated network", protocols: TUI },
-    { from: "client", to: "routed:7000", note: "of a routed network, published", protocols: TUI },
-    { from: "client", to: "routed:7009", note: "of a routed network, not published", protocols: TU },
+    {
+      from: "client",
+      to: "routed:7000",
+      note: "of a routed network, published",
+      protocols: TUI,
+      count: "routed",
+    },
+    {
+      from: "client",
+      to: "routed:7009",
+      note: "of a routed network, not published",
+      protocols: TU,
+      count: "routed",
+    },
     {
       from: "client",
       to: "unprotected:7000",
       note: "of a nat-unprotected network, published",
       protocols: TUI,
+      count: "unprotected",
     },
     {
       from: "client",
       to: "unprotected:7009",
       note: "of a nat-unprotected network, not published",
       protocols: TU,
+      count: "unprotected",
     },
-    { from: "client", to: "trusting:7000", note: "of a network that trusts eth0, published", protocols: TUI },
+    {
+      from: "client",
+      to: "trusting:7000",
+      note: "of a network that trusts eth0, published",
+      protocols: TUI,
+      count: "trusting",
+    },
     {
       from: "client",
       to: "trusting:7009",
       note: "of a network that trusts eth0, not published",
       protocols: TU,
+      count: "trusting",
     },
     { from: "client", to: "GW app", note: "the network's gateway", protocols: "ICMP" },
   ],
@@ -187,7 +226,6 @@ const sections: Readonly<Record<string, readonly Group[]>> = {
     { from: "hermit", to: "internet:7000", note: "isolated", protocols: TUI },
     { from: "open", to: "internet:7000", note: "no masquerade", protocols: TUI, fast: "open" },
     { from: "fixed", to: "internet:7000", note: "host_ipv4", families: "4", protocols: TUI, fast: "fixed" },
-    { from: "fixed", to: "internet:7000", note: "host_ipv4", families: "6", protocols: TU },
     { from: "routed", to: "internet:7000", note: "routed", protocols: TUI, fast: "routed" },
     {
       from: "unprotected",
@@ -218,7 +256,7 @@ const sections: Readonly<Record<string, readonly Group[]>> = {
     { from: "lone", to: "linked:7009", note: "back along a --link", families: "4", protocols: TU },
     { from: "inmate", to: "inner:7009", note: "internal", protocols: TUI, fast: "inner" },
     { from: "hermit", to: "isolated:7009", note: "isolated", protocols: TUI, fast: "isolated" },
-    { from: "web", to: "side:7001", note: "one that shares the network of the other", protocols: TU },
+    { from: "web", to: "side:7011", note: "one that shares the network of the other", protocols: TU },
   ],
   "Between networks, to a container's own address": [
     { from: "peer", to: "shop:7000", note: "published", protocols: TUI },
@@ -232,55 +270,131 @@ const sections: Readonly<Record<string, readonly Group[]>> = {
     { from: "inmate", to: "web:7000", note: "from an internal network", protocols: TUI },
     { from: "peer", to: "isolated:7000", note: "of an isolated network", protocols: TU },
     { from: "hermit", to: "web:7000", note: "from an isolated network", protocols: TU },
-    { from: "peer", to: "routed:7000", note: "of a routed network, published", protocols: TUI },
-    { from: "peer", to: "routed:7009", note: "of a routed network, not published", protocols: TU },
+    {
+      from: "peer",
+      to: "routed:7000",
+      note: "of a routed network, published",
+      protocols: TUI,
+      count: "routed",
+    },
+    {
+      from: "peer",
+      to: "routed:7009",
+      note: "of a routed network, not published",
+      protocols: TU,
+      count: "routed",
+    },
     { from: "routed", to: "web:7000", note: "from a routed network", protocols: TU },
-    { from: "peer", to: "unprotected:7009", note: "of a nat-unprotected network", protocols: TU },
+    {
+      from: "peer",
+      to: "unprotected:7009",
+      note: "of a nat-unprotected network",
+      protocols: TU,
+      count: "unprotected",
+    },
     { from: "unprotected", to: "web:7000", note: "from a nat-unprotected network", protocols: TU },
     { from: "peer", to: "trusting:7009", note: "of a network that trusts eth0", protocols: TU },
     { from: "none", to: "web:7000", note: "no network", protocols: T },
   ],
   "From a container to a published port, by the host's addresses": [
-    { from: "web", to: "host:7000", note: "its own", protocols: TU },
-    { from: "web", to: "GW app:7000", note: "its own, by its gateway", protocols: TU },
-    { from: "web", to: "host:7001", note: "its own, on the host's address", protocols: TU },
-    { from: "peer", to: "host:7000", note: "of the same network", protocols: TU },
-    { from: "peer", to: "GW app:7000", note: "of the same network, by the gateway", protocols: TU },
+    { from: "web", to: "host:7000", note: "its own", protocols: TU, count: "web" },
+    { from: "web", to: "GW app:7000", note: "its own, by its gateway", protocols: TU, count: "web" },
+    { from: "web", to: "host:7001", note: "its own, on the host's address", protocols: TU, count: "web" },
+    { from: "peer", to: "host:7000", note: "of the same network", protocols: TU, count: "peer" },
+    {
+      from: "peer",
+      to: "GW app:7000",
+      note: "of the same network, by the gateway",
+      protocols: TU,
+      count: "peer",
+    },
     {
       from: "peer",
       to: "host2:7002",
       note: "of the same network, the host's second address",
       families: "4",
       protocols: TU,
+      count: "peer",
     },
-    { from: "peer", to: "host:7003", note: "of the same network, loopback only", protocols: TU },
-    { from: "shop", to: "host:7000", note: "of another network", protocols: TU },
-    { from: "shop", to: "GW app:7000", note: "of another network, by its gateway", protocols: TU },
-    { from: "shop", to: "GW other:7000", note: "of another network, by the own gateway", protocols: TU },
-    { from: "shop", to: "host:7001", note: "of another network, on the host's address", protocols: TU },
+    {
+      from: "peer",
+      to: "host:7003",
+      note: "of the same network, loopback only",
+      protocols: TU,
+      count: "peer",
+    },
+    { from: "shop", to: "host:7000", note: "of another network", protocols: TU, count: "shop" },
+    {
+      from: "shop",
+      to: "GW app:7000",
+      note: "of another network, by its gateway",
+      protocols: TU,
+      count: "shop",
+    },
+    {
+      from: "shop",
+      to: "GW other:7000",
+      note: "of another network, by the own gateway",
+      protocols: TU,
+      count: "shop",
+    },
+    {
+      from: "shop",
+      to: "host:7001",
+      note: "of another network, on the host's address",
+      protocols: TU,
+      count: "shop",
+    },
     {
       from: "shop",
       to: "host2:7028",
       note: "of another network, host_binding_ipv4",
       families: "4",
       protocols: TU,
+      count: "shop",
     },
-    { from: "peer", to: "host:7022", note: "of a network without IPv6", protocols: TU },
-    { from: "plain", to: "host:7000", note: "from a network without IPv6", families: "4", protocols: TU },
-    { from: "stray", to: "host:7000", note: "from the default bridge", protocols: TU },
-    { from: "stray", to: "host:7024", note: "of the default bridge, no icc", protocols: TU },
-    { from: "mute", to: "host:7023", note: "of the same network, no icc", protocols: TU },
-    { from: "mute", to: "host:7000", note: "from one without icc", protocols: TU },
-    { from: "open", to: "host:7000", note: "from one without masquerade", protocols: TU },
-    { from: "fixed", to: "host:7000", note: "from one with host_ipv4", protocols: TU },
-    { from: "both", to: "host:7020", note: "on two networks", protocols: TU },
-    { from: "inmate", to: "host:7000", note: "from an internal network", protocols: TU },
-    { from: "inmate", to: "GW inner:7000", note: "from an internal network, by its gateway", protocols: TU },
-    { from: "hermit", to: "host:7000", note: "from an isolated network", protocols: TU },
-    { from: "routed", to: "host:7000", note: "from a routed network", protocols: TU },
-    { from: "unprotected", to: "host:7000", note: "from a nat-unprotected network", protocols: TU },
-    { from: "peer", to: "host:7030", note: "of a routed network", protocols: TU },
-    { from: "peer", to: "host:7031", note: "of a nat-unprotected network", protocols: TU },
+    { from: "peer", to: "host:7022", note: "of a network without IPv6", protocols: TU, count: "peer" },
+    {
+      from: "plain",
+      to: "host:7000",
+      note: "from a network without IPv6",
+      families: "4",
+      protocols: TU,
+      count: "plain",
+    },
+    { from: "stray", to: "host:7000", note: "from the default bridge", protocols: TU, count: "stray" },
+    { from: "stray", to: "host:7024", note: "of the default bridge, no icc", protocols: TU, count: "stray" },
+    { from: "mute", to: "host:7023", note: "of the same network, no icc", protocols: TU, count: "mute" },
+    { from: "mute", to: "host:7000", note: "from one without icc", protocols: TU, count: "mute" },
+    { from: "open", to: "host:7000", note: "from one without masquerade", protocols: TU, count: "open" },
+    {
+      from: "fixed",
+      to: "host:7000",
+      note: "from one with host_ipv4",
+      families: "4",
+      protocols: TU,
+      count: "fixed",
+    },
+    { from: "both", to: "host:7020", note: "on two networks", protocols: TU, count: "both" },
+    { from: "inmate", to: "host:7000", note: "from an internal network", protocols: TU, count: "inmate" },
+    {
+      from: "inmate",
+      to: "GW inner:7000",
+      note: "from an internal network, by its gateway",
+      protocols: TU,
+      count: "inmate",
+    },
+    { from: "hermit", to: "host:7000", note: "from an isolated network", protocols: TU, count: "hermit" },
+    { from: "routed", to: "host:7000", note: "from a routed network", protocols: TU, count: "routed" },
+    {
+      from: "unprotected",
+      to: "host:7000",
+      note: "from a nat-unprotected network",
+      protocols: TU,
+      count: "unprotected",
+    },
+    { from: "peer", to: "host:7030", note: "of a routed network", protocols: TU, count: "peer" },
+    { from: "peer", to: "host:7031", note: "of a nat-unprotected network", protocols: TU, count: "peer" },
     { from: "none", to: "host:7000", note: "no network", protocols: T },
     { from: "hostly", to: "host:7000", note: "from the host's network", protocols: TU },
   ],
@@ -345,14 +459,16 @@ export const isFor = (row: Row, { kind }: Setting): boolean =>
 const keyOf = ({ at, port }: Destination) => (port === 0 ? at : `${at}:${port}`);
 
 function expand(section: string, group: Group): Row[] {
-  const { to, note = "", protocols = TU, families = "46", fast } = group;
+  const { to, note = "", protocols = TU, families = "46", fast, count = fast } = group;
   const [, at = "", port = "0"] = /^(.*?)(?::(\d+))?$/.exec(to) ?? [];
   const froms = typeof group.from === "string" ? [group.from] : group.from;
   return froms.flatMap((from) =>
     (protocols.split(" ") as Protocol[]).flatMap((protocol) =>
       ([...families] as ("4" | "6")[]).map((family): Row => {
-        // Echoes leave the network by the kernel; between neighbours they are frames like others.
-        const claimed = protocol !== "ICMP" || section === "Between containers of one network";
+        // Echoes leave the network by the kernel; between neighbours they are frames like others, but IPv6's: among them may be
+        // neighbour discovery.
+        const counted =
+          protocol !== "ICMP" || (section === "Between containers of one network" && family === "4");
         return {
           section,
           from,
@@ -360,7 +476,8 @@ function expand(section: string, group: Group): Row[] {
           note,
           protocol,
           family: `IPv${family}`,
-          ...(fast && claimed && { counted: fast }),
+          ...(count && counted && { counted: count }),
+          claimed: fast !== undefined && counted,
         };
       }),
     ),
@@ -378,3 +495,7 @@ export const destinationOf = (row: Row): string => keyOf(row.to);
 /** What tells a row from every other, section and note aside. */
 export const titleOf = (row: Row): string =>
   `${row.from} -> ${destinationOf(row)} ${row.protocol} ${row.family}`;
+
+/** The containers that a question has to do with. */
+export const endsOf = ({ from, to, counted = "" }: Row): string[] =>
+  [from, to.at.split("@")[0] ?? "", publisherOf(to.port) ?? "", counted].filter((end) => end in members);
