@@ -94,7 +94,10 @@ async function captureEchoes(world: World, echoRows: readonly Row[]): Promise<Ma
   const filter = "inbound and (icmp[icmptype] == icmp-echo or icmp6[icmp6type] == icmp6-echo)";
   const { disposers } = world.lab;
   const start = async (place: string) =>
-    [place, await Capture.start(world.peer(place).namespace, { filter, disposers })] as const;
+    [
+      place,
+      await Capture.start(world.peer(place).namespace, { filter, headersOnly: true, disposers }),
+    ] as const;
   return new Map(await Promise.all([...new Set(echoRows.map(arrivesAt))].map(start)));
 }
 
@@ -104,13 +107,17 @@ async function echoSources(
   answered: readonly (readonly [Row, number])[],
 ): Promise<Map<Row, string>> {
   const sources = new Map<Row, string>();
-  await until("every echo that was answered is seen to arrive", () => {
+  const unseen = () => answered.map(([row]) => row).filter((row) => !sources.has(row));
+  const seeAll = () => {
     const seen = new Map([...captures].map(([place, { packets }]) => [place, echoesIn(packets)]));
     for (const [row, length] of answered) {
       const source = seen.get(arrivesAt(row))?.get(length);
       if (source !== undefined) sources.set(row, source);
     }
-    return sources.size === answered.length;
+    return unseen().length === 0;
+  };
+  await until("every echo that was answered is seen to arrive", seeAll, { timeout: 5000 }).catch((error) => {
+    throw new Error(unseen().map(titleOf).join(", "), { cause: error });
   });
   await Promise.all([...captures.values()].map((capture) => capture.stop()));
   return sources;
