@@ -32,6 +32,8 @@ function why(error) {
     EPIPE: "closed",
     EHOSTUNREACH: "unreachable",
     ENETUNREACH: "unreachable",
+    // It has no address of that family.
+    EADDRNOTAVAIL: "unreachable",
   };
   return known[error.code] ?? error.code ?? error.message;
 }
@@ -108,7 +110,7 @@ async function icmp({ host, port, patience, size = 2 }) {
   });
   await once(child, "close");
   if (/ttl=/.test(said)) return "answered";
-  return /unreachable/i.test(said) ? "unreachable" : "nothing";
+  return /unreachable|cannot assign/i.test(said) ? "unreachable" : "nothing";
 }
 
 async function http({ host }) {

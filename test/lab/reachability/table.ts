@@ -14,7 +14,7 @@ export interface Cell {
 }
 
 /** By a setting's name, by a row's title. */
-export type Table = Map<string, Map<string, Cell>>;
+export type Table = Map<string, ReadonlyMap<string, Cell>>;
 
 const arrow = " → ";
 
@@ -57,7 +57,7 @@ export function renderTable(table: Table): string {
 
 /** The cells of a page that renderTable() wrote; rows and columns that are no more are left out. */
 export function parseTable(page: string): Table {
-  const table: Table = new Map(settings.map(({ name }) => [name, new Map()]));
+  const table = new Map(settings.map(({ name }) => [name, new Map<string, Cell>()]));
   const titles = new Map(rows.map((row) => [rowCells(row).join(" | "), titleOf(row)]));
   let names: readonly string[] = [];
   for (const text of page.split("\n")) {
