@@ -12,13 +12,24 @@ export class Capture {
   /**
    * Starts capturing; returns when packets are seen.
    * @param filter in tcpdump's language, for instance "udp port 53"
+   * @param headersOnly where many packets come at once: room for whole ones is soon full, and the rest is not seen
    */
   static async start(
     namespace: Namespace,
-    options: { device?: string; filter?: string; disposers: Disposers },
+    options: { device?: string; filter?: string; headersOnly?: boolean; disposers: Disposers },
   ): Promise<Capture> {
-    const { device = "any", filter = "", disposers } = options;
-    const flags = ["-i", device, "-nn", "-l", "-U", "-tt", "-v", "--immediate-mode"];
+    const { device = "any", filter = "", headersOnly = false, disposers } = options;
+    const flags = [
+      "-i",
+      device,
+      "-nn",
+      "-l",
+      "-U",
+      "-tt",
+      "-v",
+      "--immediate-mode",
+      ...(headersOnly ? ["-s", "128"] : []),
+    ];
     const tcpdump = namespace.spawn(["tcpdump", ...flags, ...(filter ? [filter] : [])], { disposers });
     await tcpdump.waitFor(/listening on/, { stream: "stderr" });
     return new Capture(tcpdump);

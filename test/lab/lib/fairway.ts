@@ -25,7 +25,8 @@ export interface FairwayPlace {
   readonly disposers: Disposers;
 }
 
-const metricsAddress = "127.0.0.1:9477";
+/** Where `fairway run` serves its counters on the lab's host. */
+export const metricsAddress = "127.0.0.1:9477";
 
 /** The directories and the engine that every subcommand is told. */
 export function fairwayPlaces({ bpffs, dir }: FairwayPlace): string[] {

@@ -11,7 +11,14 @@ export {
   engineSubnet6,
   enginesToTest,
 } from "./engine.js";
-export { Fairway, fairwayCleanup, fairwayCommand, fairwayPlaces, runArguments } from "./fairway.js";
+export {
+  Fairway,
+  fairwayCleanup,
+  fairwayCommand,
+  fairwayPlaces,
+  metricsAddress,
+  runArguments,
+} from "./fairway.js";
 export type { ImageName } from "./images.js";
 export { createDirectLab, createLab, type DirectLab, type Lab } from "./lab.js";
 export { difference, fastShare, Metrics, type PathCounts, pathCounts } from "./metrics.js";

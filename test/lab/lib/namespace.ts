@@ -3,7 +3,7 @@
 import { basename } from "node:path";
 import type { Disposers } from "./disposers.js";
 import { agent } from "./paths.js";
-import { Background, type Result, type RunOptions, run } from "./process.js";
+import { Background, type BackgroundOptions, type Result, type RunOptions, run } from "./process.js";
 
 /** A network namespace by its path: one that the lab made, or a container's. */
 export class Namespace {
@@ -24,7 +24,7 @@ export class Namespace {
   }
 
   /** Starts a program in it. The caller stops it, or gives a disposer. */
-  spawn(command: readonly string[], options?: RunOptions & { disposers?: Disposers }): Background {
+  spawn(command: readonly string[], options?: BackgroundOptions & { disposers?: Disposers }): Background {
     const child = new Background(this.enter(command), options);
     options?.disposers?.add(command.slice(0, 3).join(" "), () => child.stop());
     return child;

@@ -59,6 +59,14 @@ export async function run(command: readonly string[], options: RunOptions = {}):
   return result;
 }
 
+/** Options for a program in the background. */
+export interface BackgroundOptions extends RunOptions {
+  /** Called with each piece of its output. */
+  readonly onOutput?: (text: string) => void;
+  /** Its standard input stays open, for write(). */
+  readonly talk?: boolean;
+}
+
 /** A program in the background. Its output is kept; lines can be waited for. */
 export class Background {
   stdout = "";
@@ -71,11 +79,11 @@ export class Background {
 
   constructor(
     readonly command: readonly string[],
-    options: RunOptions & { readonly onOutput?: (text: string) => void } = {},
+    options: BackgroundOptions = {},
   ) {
     const [program = "", ...args] = command;
     const env = { ...process.env, ...options.env };
-    const piped = options.input !== undefined;
+    const piped = options.input !== undefined || options.talk === true;
     this.#child = spawn(program, args, { env, stdio: [piped ? "pipe" : "ignore", "pipe", "pipe"] });
     const keep = (stream: "stdout" | "stderr") => (chunk: string) => {
       this[stream] += chunk;
@@ -84,10 +92,8 @@ export class Background {
     };
     this.#child.stdout?.setEncoding("utf8").on("data", keep("stdout"));
     this.#child.stderr?.setEncoding("utf8").on("data", keep("stderr"));
-    if (piped) {
-      this.#child.stdin?.on("error", () => {}); // It may end before it has read everything.
-      this.#child.stdin?.end(options.input);
-    }
+    this.#child.stdin?.on("error", () => {}); // It may end before it has read everything.
+    if (options.input !== undefined) this.#child.stdin?.end(options.input);
     this.exited = new Promise((resolve) => {
       this.#child.once("error", (error) => {
         this.stderr += `${error.message}\n`;
@@ -111,6 +117,11 @@ export class Background {
 
   get running(): boolean {
     return !this.#ended;
+  }
+
+  /** Gives it more on standard input; only with `talk`. */
+  write(text: string): void {
+    this.#child.stdin?.write(text);
   }
 
   kill(signal: NodeJS.Signals = "SIGTERM"): void {
