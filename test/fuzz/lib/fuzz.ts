@@ -103,8 +103,7 @@ export class Fuzzer {
     let said = begin;
     const elapsed = () => (Date.now() - begin) / 1000;
     const { atLeast = 0 } = options;
-    const goesOn = () =>
-      packets < atLeast || (packets < options.packets && elapsed() < options.seconds);
+    const goesOn = () => packets < atLeast || (packets < options.packets && elapsed() < options.seconds);
     for (let chapter = options.chapter; goesOn(); chapter++) {
       const played: Numbered[] = [];
       await this.runner.reset();
