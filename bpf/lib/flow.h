@@ -115,7 +115,17 @@ static __always_inline __u16 flow_mtu(__u32 mtu)
 	return mtu > 0xffff ? 0xffff : mtu;
 }
 
-/* The other direction's entry, or NULL. One of an earlier connection with this tuple may still be there: it says nothing. */
+/* Whether two entries are of the same epoch and between the same endpoints: the one holds if the other does. */
+static __always_inline bool flow_is_pair(const struct flow *flow, const struct flow *answer)
+{
+	return answer->epoch == flow->epoch && answer->from.generation == flow->to.generation &&
+	       answer->to.generation == flow->from.generation;
+}
+
+/*
+ * The other direction's entry of an entry that holds, or NULL. One of an earlier connection with this tuple may still be there:
+ * it says nothing.
+ */
 static __always_inline flow_t *flow_answer(const flow_t *flow, __u8 proto)
 {
 	flow_key_t key;
@@ -123,7 +133,7 @@ static __always_inline flow_t *flow_answer(const flow_t *flow, __u8 proto)
 
 	flow_answer_key(flow, proto, &key);
 	answer = bpf_map_lookup_elem(&flows, &key);
-	return answer && flow_holds(&answer->flow) ? answer : NULL;
+	return answer && flow_is_pair(&flow->flow, &answer->flow) ? answer : NULL;
 }
 
 /* What every new entry has in common. False without a control record: nothing holds then. */

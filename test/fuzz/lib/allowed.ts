@@ -236,6 +236,11 @@ function isPublished({ from }: FrameStep, sent: Uint8Array, arrivals: readonly A
   return expected !== undefined && arrival.frame.equals(expected);
 }
 
+const portAt = (frame: Uint8Array, seen: View): number | undefined => {
+  const field = portField(frame, seen, "destination");
+  return field && read16(frame, field.at);
+};
+
 /** Whether a container's packet left with one of the host's addresses, and is otherwise as it was. */
 function isMasqueraded({ from }: FrameStep, sent: Uint8Array, arrivals: readonly Arrival[]): boolean {
   const [arrival] = arrivals;
@@ -251,7 +256,8 @@ function isMasqueraded({ from }: FrameStep, sent: Uint8Array, arrivals: readonly
     destinationMac: before.destination === neighbour.addresses[before.family] ? neighbour.mac : gateway.mac,
     source: after.source,
     destination: before.destination,
-    dport: read16(sent, port.at),
+    // The port that it answers may have been NAT's choice, for another connection.
+    dport: portAt(arrival.frame, after) ?? read16(sent, port.at),
   };
   const expected = translate(sent, through, arrival.frame);
   return expected !== undefined && arrival.frame.equals(expected);

@@ -66,6 +66,13 @@ export class Ports {
     return this.#apart.get(connection) === distance;
   }
 
+  /** Whether these are the ports that this very step was given. */
+  wereSent({ learned }: FrameStep, docker: number, fairway: number): boolean {
+    if (!learned) return false;
+    const { learned: by } = this;
+    return by.docker.get(learned.of) === docker && by.fairway.get(learned.of) === fairway;
+  }
+
   get pairs(): readonly (readonly [docker: number, fairway: number])[] {
     return [...this.#pairs].map((pair) => [Math.floor(pair / 65536), pair % 65536]);
   }
@@ -171,7 +178,13 @@ function hidePorts(step: FrameStep, docker: Buffer, fairway: Buffer, ports: Port
     [],
     (a, b) => ports.isPair(a, b) || ports.bothChosen(step, a, b),
   );
-  hide(docker, fairway, portField(docker, one, "destination"), [], (a, b) => ports.isPair(a, b));
+  hide(
+    docker,
+    fairway,
+    portField(docker, one, "destination"),
+    [],
+    (a, b) => ports.isPair(a, b) || ports.wereSent(step, a, b),
+  );
   if (one.l4 === undefined || !isIcmpError(one.proto, docker[one.l4] ?? 0)) return;
   const inner = viewIp(docker, one.l4 + 8);
   if (!inner) return;
