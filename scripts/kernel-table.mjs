@@ -27,14 +27,11 @@ import { kernelSeries } from "./lib/versions.mjs";
 /** @param {string} series @returns {Report} */
 function report(series) {
   const path = join(buildDir, "test-reports", `kernel-${series}.json`);
-  const remedy = "run `npm run test:vm`, then this again";
-  if (!existsSync(path)) throw new Failure(`kernel ${series} has not been tested here`, { remedy });
-  /** @type {Report} */
-  const read = JSON.parse(readFileSync(path, "utf8"));
-  if (!read.found.programs || !read.found.lab) {
-    throw new Failure(`the last run on kernel ${series} is not complete`, { remedy });
+  if (!existsSync(path)) {
+    const remedy = "run `npm run test:vm`, then this again";
+    throw new Failure(`kernel ${series} has not been tested here`, { remedy });
   }
-  return read;
+  return JSON.parse(readFileSync(path, "utf8"));
 }
 
 /**
@@ -88,7 +85,9 @@ export function kernelTable(reports) {
     "",
     ...head("the programs, on crafted packets"),
     ...distinct(reports, (one) => programs(one).map(({ file }) => file)).map((file) => {
-      const count = programs(reports[0]).filter((test) => test.file === file).length;
+      const count = Math.max(
+        ...reports.map((one) => programs(one).filter((test) => test.file === file).length),
+      );
       return row(`${file} (${count} ${count === 1 ? "test" : "tests"})`, reports, (one) =>
         programs(one).filter((test) => test.file === file),
       );

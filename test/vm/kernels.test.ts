@@ -4,7 +4,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../lab/lib/paths.js";
 import { type InsideTest, only, runInside } from "./lib/inside.js";
 import { findKernel, type Kernel, seriesToTest } from "./lib/kernel.js";
@@ -52,10 +52,8 @@ describe.each(seriesToTest())("kernel %s", (series) => {
     kernel = findKernel(series);
     vm = await Vm.boot(kernel);
   });
-  afterAll(async () => {
-    await vm?.dispose();
-    await keep({ ...kernel, found });
-  });
+  afterEach(() => keep({ ...kernel, found }));
+  afterAll(() => vm?.dispose());
 
   it("boots", () => {
     expect(vm.release).toBe(kernel.release);
