@@ -38,6 +38,11 @@ function why(error) {
   return known[error.code] ?? error.code ?? error.message;
 }
 
+/** Says "nothing" after some time; not before what has arrived meanwhile was looked at, however busy the machine is. */
+function silence(patience, end) {
+  return setTimeout(() => setImmediate(end, "nothing"), patience);
+}
+
 /** The first line is the server's, all after it the echo. */
 function tcp({ host, port, from, patience, size = 0 }) {
   return new Promise((resolve) => {
@@ -47,7 +52,7 @@ function tcp({ host, port, from, patience, size = 0 }) {
       resolve(answer);
       socket.destroy();
     };
-    const timer = setTimeout(() => end("nothing"), patience);
+    const timer = silence(patience, end);
     let seen;
     let said = "";
     let echoed = 0;
@@ -79,7 +84,7 @@ async function udp({ host, port, from, patience, size = 1 }) {
       resolve(answer);
       socket.removeAllListeners("message");
     };
-    const timer = setTimeout(() => end("nothing"), patience);
+    const timer = silence(patience, end);
     let again;
     let answered = 0;
     const send = () => {

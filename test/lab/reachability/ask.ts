@@ -8,8 +8,14 @@ import type { World } from "./world.js";
 /** What came of a question: the name of whom the server took for its sender, or why there was no answer. */
 export type Answer = string;
 
-/** What may not be answered gets a time in which TCP sends its SYN again; what was answered before, time enough for a busy machine. */
-const patience = { doubtful: 1700, answered: 15_000 } as const;
+/**
+ * Silence is taken for an answer after a time in which TCP sends its SYN again; where something else was heard before, a machine may
+ * be as busy as it likes.
+ */
+const patience = { silence: 1700, unknown: 5000, heard: 15_000 } as const;
+
+const patienceFor = (before: Answer | undefined): number =>
+  before === undefined ? patience.unknown : before === "nothing" ? patience.silence : patience.heard;
 
 /** Words of reach.mjs that are not names. */
 const failures = ["refused", "closed", "unreachable", "nothing"];
@@ -23,7 +29,7 @@ let echoes = 100;
 
 /**
  * Asks at once.
- * @param expected what was answered before, by titleOf(): its absence does not make an answer, only gives it less time
+ * @param expected what was answered before, by titleOf(): only tells for what to wait longer
  * @returns the answers by titleOf()
  */
 export async function ask(
@@ -35,7 +41,7 @@ export async function ask(
   for (const row of rows) if (row.protocol === "ICMP") lengths.set(row, ++echoes);
   const captures = await captureEchoes(world, [...lengths.keys()]);
   const answers = await askAll(world, rows, (row) => ({
-    patience: isAnswer(expected.get(titleOf(row))) ? patience.answered : patience.doubtful,
+    patience: patienceFor(expected.get(titleOf(row))),
     port: lengths.get(row) ?? row.to.port,
   }));
   const sources = await echoSources(
@@ -53,7 +59,7 @@ export const askForMore = (
   sizes: Readonly<Record<Row["protocol"], number>>,
 ): Promise<Map<string, Answer>> =>
   askAll(world, rows, ({ protocol, to: { port } }) => ({
-    patience: patience.answered,
+    patience: patience.heard,
     port: protocol === "ICMP" ? 100 : port,
     size: sizes[protocol],
   }));
