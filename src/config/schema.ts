@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { Network } from "../networks.js";
 import { formatNetwork, parseNetwork } from "../networks.js";
 import { XDP_MODES, type XdpMode } from "../plan/policy.js";
+import { HOST_SOCKETS_MODES, type HostSocketsMode } from "../plan/types.js";
 import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
 import { suggestion } from "./nearest.js";
 
@@ -145,6 +146,7 @@ export const shape = {
   allow: networks,
   deny: networks,
   xdp: word(XDP_MODES),
+  "host-sockets": word(HOST_SOCKETS_MODES),
   "log-format": word(LOG_FORMATS),
   "log-level": word(LOG_LEVELS),
   once: flag,
@@ -165,6 +167,7 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   allow: [],
   deny: [],
   xdp: "auto",
+  "host-sockets": "auto",
   "log-format": "text",
   "log-level": "info",
   once: false,
@@ -188,6 +191,7 @@ export interface Config {
   /** Sources that don't. */
   deny: Network[];
   xdp: XdpMode;
+  hostSockets: HostSocketsMode;
   logFormat: (typeof LOG_FORMATS)[number];
   logLevel: (typeof LOG_LEVELS)[number];
   once: boolean;

@@ -1,6 +1,6 @@
 // A small server that tells its clients which address it sees them under. Prints `ready` when every socket listens.
 //
-//   node serve.mjs [--http PORT] [--tcp PORT] [--udp PORT]
+//   node serve.mjs [--http PORT] [--tcp PORT,...] [--udp PORT,...]
 //
 // HTTP: / answers {"address","port"}; /page a small page; /bytes/N N zero bytes; /stream?rate=BYTES so many each second until
 // SIGUSR1, which ends all of them in good order.
@@ -19,8 +19,8 @@ const page = `${"fairway ".repeat(80)}\n`;
 process.setMaxListeners(100); // A stream each.
 
 if (values.http) await listenHttp(Number(values.http));
-if (values.tcp) await listenTcp(Number(values.tcp));
-if (values.udp) await listenUdp(Number(values.udp));
+for (const port of values.tcp?.split(",") ?? []) await listenTcp(Number(port));
+for (const port of values.udp?.split(",") ?? []) await listenUdp(Number(port));
 console.log("ready");
 
 /** One server for each family. ipv6Only: or it would take IPv4's clients as well and call them ::ffff:ADDRESS. */
