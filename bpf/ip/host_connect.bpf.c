@@ -2,20 +2,25 @@
 /* cgroup connect(), one family: a process of the host connects, TCP or UDP. */
 #include "../lib/dial.h"
 
-/* What an earlier connect() of the socket has left does not hold for this one. */
+/*
+ * What an earlier connect() of the socket has left does not hold for this one. A TCP socket that was bound by us keeps its
+ * address for good when a connection fails, whoever it is to, so it is loosened each time; one that the process has bound to a port
+ * since is the process's own.
+ */
 static __always_inline void forget_last(struct bpf_sock_addr *ctx, struct dial *dial)
 {
 	struct host_socket *last = bpf_sk_storage_get(&host_sockets, ctx->sk, NULL, 0);
+	struct ipv6_address none = {};
 
 	if (!last)
 		return;
-	if (last->bound) {
-		struct ipv6_address none = {};
-
-		if (!bind_socket(ctx, &none))
-			__builtin_memset(&dial->bound, 0, sizeof(dial->bound));
+	if (!last->bound) {
+		bpf_sk_storage_delete(&host_sockets, ctx->sk);
+		return;
 	}
-	bpf_sk_storage_delete(&host_sockets, ctx->sk);
+	last->connected = false;
+	if (!bind_socket(ctx, &none))
+		__builtin_memset(&dial->bound, 0, sizeof(dial->bound));
 }
 
 /* Keeps what has to be known of a UDP socket for dialling again. */
@@ -43,15 +48,19 @@ static __always_inline __u32 lead(struct bpf_sock_addr *ctx, const struct dial *
 		.dialled_port = dial->port,
 		.peer_port = dial->to_port,
 		.connected = true,
-		.bound = !is_unset(&dial->source),
 	};
+	struct host_socket *socket =
+		bpf_sk_storage_get(&host_sockets, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
-	if (!bpf_sk_storage_get(&host_sockets, ctx->sk, &fresh, BPF_SK_STORAGE_GET_F_CREATE))
+	if (!socket)
 		return HOST_FAILED;
-	if (fresh.bound && bind_socket(ctx, &dial->source)) {
-		bpf_sk_storage_delete(&host_sockets, ctx->sk);
-		return HOST_SOURCE;
+	fresh.bound = socket->bound;
+	if (!is_unset(&dial->source)) {
+		if (bind_socket(ctx, &dial->source))
+			return HOST_SOURCE;
+		fresh.bound = true;
 	}
+	*socket = fresh;
 	if (ctx->protocol == IPPROTO_UDP)
 		keep_stream(ctx, dial);
 	call_set_address(ctx, &dial->to);

@@ -136,6 +136,9 @@ static __always_inline __u32 dial_find(struct bpf_sock_addr *ctx, struct dial *d
 	port = dial_port(dial);
 	if (!port || !(port->flags & (loopback ? HOST_PORT_LOOPBACK : HOST_PORT_ADDRESSES)))
 		return NOT_PUBLISHED;
+	/* The kernel refuses that. */
+	if (ctx->user_family == AF_INET6 && is_mapped(&dial->address) && is_ipv6_only(ctx))
+		return NOT_PUBLISHED;
 	proxied = port->flags & (loopback ? HOST_PORT_LOOPBACK_PROXIED : HOST_PORT_ADDRESSES_PROXIED);
 	keeps_source = !loopback && !proxied && port->flags & HOST_PORT_KEEP_SOURCE;
 

@@ -427,7 +427,7 @@ struct host_socket {
 	__be16 dialled_port;
 	__be16 peer_port;
 	__u8 connected; /* the above holds */
-	__u8 bound;     /* connect() bound it to an address, for that connection only */
+	__u8 bound;     /* connect() has bound it to an address, for one connection */
 	__u8 datagrams; /* host_peers has entries of it */
 	__u8 pad;
 };

@@ -1,6 +1,12 @@
 import { join } from "node:path";
 import type { DaemonStatus } from "../controller/daemon.js";
-import type { EndpointReading, HostPortReading, MapReading, PortReading, ReasonReading } from "../datapath/reader.js";
+import type {
+  EndpointReading,
+  HostPortReading,
+  MapReading,
+  PortReading,
+  ReasonReading,
+} from "../datapath/reader.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
 import { type Answer, get } from "./http.js";
 

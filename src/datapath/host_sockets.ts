@@ -114,7 +114,8 @@ export class HostSockets {
       placed.flatMap(({ planned }) => (leading.has(planned.endpointId) ? planned.ifindex : [])),
     );
     const map = this.parts.maps.host_devices;
-    for (const ifindex of this.#devices) if (!devices.has(ifindex)) map.kernel.delete(map.key.encode(ifindex));
+    for (const ifindex of this.#devices)
+      if (!devices.has(ifindex)) map.kernel.delete(map.key.encode(ifindex));
     const known = new Set<number>();
     for (const ifindex of devices) {
       try {
@@ -203,7 +204,10 @@ export class HostSockets {
       try {
         if (redialUdp({ pid: value.pid, cookie, address, port: value.port })) redialled++;
       } catch (error) {
-        this.log.debug({ pid: value.pid, error: errorMessage(error) }, "a UDP socket could not be dialled again");
+        this.log.debug(
+          { pid: value.pid, error: errorMessage(error) },
+          "a UDP socket could not be dialled again",
+        );
       }
     }
     if (redialled > 0) this.log.debug({ sockets: redialled }, "UDP sockets of gone containers dialled again");

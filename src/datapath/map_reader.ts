@@ -168,7 +168,9 @@ export class MapReader implements DatapathReader {
       if (planned === undefined) return [];
       const counted = counters.get(key.encode(hostPortKey(port)).toString("hex")) ?? [];
       const left = counted.flatMap((sockets, outcome): [string, bigint][] =>
-        outcome === HostOutcome.LED || sockets === 0n ? [] : [[HostOutcomeName[outcome] ?? "unknown", sockets]],
+        outcome === HostOutcome.LED || sockets === 0n
+          ? []
+          : [[HostOutcomeName[outcome] ?? "unknown", sockets]],
       );
       const { proto, address, containerAddress, containerPort } = port;
       const { container, network } = planned;

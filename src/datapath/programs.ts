@@ -13,7 +13,14 @@ import {
   programNames,
 } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
-import { BpfMap, BpfObject, type BpfProgram, kernelBtfAvailable, NativeError, netnsCookie } from "../native/index.js";
+import {
+  BpfMap,
+  BpfObject,
+  type BpfProgram,
+  kernelBtfAvailable,
+  NativeError,
+  netnsCookie,
+} from "../native/index.js";
 import { familyMaps } from "./families.js";
 import { type Maps, mapNames, typedMaps } from "./maps.js";
 import { type Pins, unpin } from "./pins.js";

@@ -4,7 +4,7 @@
  * loopback's as well, and masquerade all that the host sends into a network's bridge.
  */
 import { type Address, canonical, type Family } from "../ip.js";
-import { type NftObject, isEngines, NFT_FAMILY, parseRuleset, parseSaved } from "./firewall_rules.js";
+import { isEngines, NFT_FAMILY, type NftObject, parseRuleset, parseSaved } from "./firewall_rules.js";
 
 export interface EngineDials {
   /** Which of the host's addresses the rules translate: none, all but loopback's (docker-proxy is there), or all. */
@@ -13,14 +13,17 @@ export interface EngineDials {
   masqueraded: ReadonlyMap<string, Address | undefined>;
 }
 
-const OUTPUT = /^-A OUTPUT (?<except>! -d (127\.0\.0\.0\/8|::1\/128) )?-m addrtype --dst-type LOCAL -j DOCKER$/;
+const OUTPUT =
+  /^-A OUTPUT (?<except>! -d (127\.0\.0\.0\/8|::1\/128) )?-m addrtype --dst-type LOCAL -j DOCKER$/;
 const MASQUERADE =
   /^-A POSTROUTING -o (?<bridge>\S+) -m addrtype --src-type LOCAL -j (MASQUERADE|SNAT --to-source (?<source>\S+))$/;
 
 /** @param saved what iptables-save, or ip6tables-save, printed */
 export function engineDialsBySaved(saved: string, family: Family): EngineDials {
   const rules = parseSaved(saved).tables.get("nat")?.rules;
-  const output = (rules?.get("OUTPUT") ?? []).map((rule) => OUTPUT.exec(rule)).find((match) => match !== null);
+  const output = (rules?.get("OUTPUT") ?? [])
+    .map((rule) => OUTPUT.exec(rule))
+    .find((match) => match !== null);
   const masqueraded = new Map<string, Address | undefined>();
   for (const rule of rules?.get("POSTROUTING") ?? []) {
     const { bridge, source } = MASQUERADE.exec(rule)?.groups ?? {};
@@ -75,6 +78,8 @@ function isEnginesOwn({ chain, rule }: NftObject, family: Family): boolean {
 function isOfLocalSource(statements: readonly Statement[]): boolean {
   return statements.some(({ match }) => {
     const flags = match?.left?.fib?.flags;
-    return match?.right === "local" && (flags === "saddr" || (Array.isArray(flags) && flags.includes("saddr")));
+    return (
+      match?.right === "local" && (flags === "saddr" || (Array.isArray(flags) && flags.includes("saddr")))
+    );
   });
 }

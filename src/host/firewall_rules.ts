@@ -187,7 +187,8 @@ export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): 
 export function foreignDialChain(ruleset: string, family: Family): string | undefined {
   const objects = parseRuleset(ruleset);
   for (const { chain } of objects) {
-    if (chain?.hook === undefined || chain.hook === "forward" || !familiesOf(chain).includes(family)) continue;
+    if (chain?.hook === undefined || chain.hook === "forward" || !familiesOf(chain).includes(family))
+      continue;
     if (chain.family === "arp" || isKnownChain(chain) || isIdle(chain, objects)) continue;
     return `nftables: table ${chain.family} ${chain.table}, chain ${chain.name}`;
   }

@@ -69,10 +69,7 @@ export function planHostPorts(
   );
 }
 
-type Way = Pick<
-  PlannedHostPort,
-  "loopback" | "addresses" | "keepSource" | "source" | "containerAddress"
->;
+type Way = Pick<PlannedHostPort, "loopback" | "addresses" | "keepSource" | "source" | "containerAddress">;
 
 /** How connections to a host address of a family get to the container; undefined: not by anything that we stand in for. */
 function wayFor(
@@ -142,10 +139,7 @@ function warnOfObstacle(
  * connections to them: RTA_PREFSRC of the local route, which is the primary address of the subnet; of IPv6 the address itself.
  * @param engineBridges names of the engine's bridges
  */
-export function planHostAddresses(
-  host: HostState,
-  engineBridges: ReadonlySet<string>,
-): PlannedHostAddress[] {
+export function planHostAddresses(host: HostState, engineBridges: ReadonlySet<string>): PlannedHostAddress[] {
   const bridges = new Set(host.links.filter((link) => engineBridges.has(link.name)).map((l) => l.ifindex));
   const planned = new Map<Address, PlannedHostAddress>();
   for (const one of host.addresses) {

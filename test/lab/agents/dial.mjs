@@ -1,32 +1,31 @@
-// Dials servers as serve.mjs is one, one after the other, and tells what both ends see. Prints a list, for each dial
+// Dials servers as serve.mjs is one, all at once, and tells what both ends see. Prints a list, for each dial
 // {"source","peer","local","from"} or {"error"}: the client's address as the server saw it, getpeername(), getsockname()'s
 // address, and whom the answer to a datagram came from.
 //
-//   node dial.mjs KIND,HOST,PORT[,LOCAL-ADDRESS[,LOCAL-PORT]]...
+//   node dial.mjs KIND,HOST,PORT...
 //
-// KIND: tcp; udp, without connect(); udp-connected; udp-both, which sends to an address though it is connected to it;
-// tcp6, udp6: an IPv6 socket that dials an IPv4 address as ::ffff:a.b.c.d.
+// KIND: tcp; udp, without connect(); udp-connected.
 
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { connect } from "node:net";
 
-const PATIENCE_MS = 800;
-const name = (address, port) => `${address} ${port}`;
+const PATIENCE_MS = 1500;
 
-const answers = [];
-for (const argument of process.argv.slice(2)) {
-  const [kind, address, port, localAddress, localPort] = argument.split(",");
-  const host = kind.endsWith("6") ? `::ffff:${address}` : address;
-  const local = { localAddress: localAddress || undefined, localPort: Number(localPort ?? 0) };
-  const dial = kind.startsWith("tcp") ? dialTcp : dialUdp;
-  answers.push(await dial(kind, host, Number(port), local));
+console.log(JSON.stringify(await Promise.all(process.argv.slice(2).map(answerTo))));
+
+function answerTo(argument) {
+  const [kind, host, port] = argument.split(",");
+  return kind === "tcp" ? dialTcp(host, Number(port)) : dialUdp(kind === "udp-connected", host, Number(port));
 }
-console.log(JSON.stringify(answers));
 
-function dialTcp(_kind, host, port, local) {
+function name(address, port) {
+  return `${address} ${port}`;
+}
+
+function dialTcp(host, port) {
   return new Promise((resolve) => {
-    const socket = connect({ host, port, ...local });
+    const socket = connect({ host, port });
     const finish = (answer) => {
       clearTimeout(timer);
       resolve(answer);
@@ -45,11 +44,10 @@ function dialTcp(_kind, host, port, local) {
   });
 }
 
-async function dialUdp(kind, host, port, { localAddress, localPort }) {
+async function dialUdp(isConnected, host, port) {
   const socket = createSocket(host.includes(":") ? "udp6" : "udp4");
-  socket.bind(localPort, localAddress);
+  socket.bind();
   await once(socket, "listening");
-  const isConnected = kind === "udp-connected" || kind === "udp-both";
   const answer = await new Promise((resolve) => {
     const timer = setTimeout(resolve, PATIENCE_MS, { error: "TIMEOUT" });
     const finish = (one) => {
@@ -64,24 +62,10 @@ async function dialUdp(kind, host, port, { localAddress, localPort }) {
       };
       finish({ source: data.toString().split(" ")[0], from: name(from.address, from.port), ...ends });
     });
-    if (isConnected) socket.connect(port, host, (error) => (error ? finish({ error: error.code }) : send()));
+    if (isConnected)
+      socket.connect(port, host, (error) => (error ? finish({ error: error.code }) : socket.send("dial")));
     else socket.send("dial", port, host);
   });
   socket.close();
   return answer;
-
-  function send() {
-    if (kind === "udp-both") sendTo(socket, port, host);
-    else socket.send("dial");
-  }
-}
-
-/** Node itself refuses to name an address on a connected socket; the kernel does not. */
-function sendTo(socket, port, host) {
-  const handle = Object.getOwnPropertySymbols(socket).find((symbol) => String(symbol) === "Symbol(state symbol)");
-  const state = socket[handle];
-  const before = state.connectState;
-  state.connectState = 0;
-  socket.send("dial", port, host);
-  state.connectState = before;
 }
