@@ -3,6 +3,7 @@
 
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { countedSockets, type DialAnswer, grownSockets } from "./host-sockets.js";
 import {
   addresses,
   addresses6,
@@ -15,15 +16,6 @@ import {
   run,
   until,
 } from "./lib/index.js";
-
-/** dial.mjs */
-interface DialAnswer {
-  readonly source?: string;
-  readonly peer?: string;
-  readonly local?: string;
-  readonly from?: string;
-  readonly error?: string;
-}
 
 interface Variant {
   readonly kind: EngineKind;
@@ -274,11 +266,11 @@ describe.each(variants)("host sockets, engine $kind, docker-proxy $proxy, $backe
         byPath.set(path, [...(byPath.get(path) ?? []), dialled(one, kind)]);
       }
     for (const [path, dials] of byPath) {
-      const before = await counted(fairway);
+      const before = await countedSockets(fairway);
       const answers = await lab.host.ask<DialAnswer[]>("dial.mjs", dials);
       const seen = Object.fromEntries(dials.map((dial, i) => [dial, answers[i]]));
       expect(seen, path).toEqual(Object.fromEntries(dials.map((dial) => [dial, recorded.get(dial)])));
-      expect(grown(before, await counted(fairway)), dials.join(" ")).toEqual(
+      expect(grownSockets(before, await countedSockets(fairway)), dials.join(" ")).toEqual(
         path === undefined ? {} : { [path]: dials.length },
       );
     }
@@ -286,27 +278,11 @@ describe.each(variants)("host sockets, engine $kind, docker-proxy $proxy, $backe
 
   it("whatever a process does with its socket, it sees what it sees with the engine alone", async () => {
     for (const one of odd) {
-      const before = await counted(fairway);
+      const before = await countedSockets(fairway);
       expect(await callsOf(one), one.calls).toBe(recorded.get(one.calls));
       const paths: Record<string, number> = {};
       for (const path of one.paths(variant.proxy)) paths[path] = (paths[path] ?? 0) + 1;
-      expect(grown(before, await counted(fairway)), one.calls).toEqual(paths);
+      expect(grownSockets(before, await countedSockets(fairway)), one.calls).toEqual(paths);
     }
   }, 60_000);
 });
-
-/** Sockets by path or reason. */
-async function counted(fairway: Fairway): Promise<Map<string, number>> {
-  const sums = new Map<string, number>();
-  for (const { labels, value } of (await fairway.metrics()).find("fairway_host_sockets_total", {})) {
-    const what = labels.path === "fast" ? "fast" : (labels.reason ?? "");
-    sums.set(what, (sums.get(what) ?? 0) + value);
-  }
-  return sums;
-}
-
-/** What became of the sockets that were opened between two counts. */
-function grown(before: Map<string, number>, after: Map<string, number>): Record<string, number> {
-  const more = [...after].map(([what, value]) => [what, value - (before.get(what) ?? 0)] as const);
-  return Object.fromEntries(more.filter(([, value]) => value > 0));
-}

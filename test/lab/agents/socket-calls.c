@@ -5,7 +5,7 @@
 //
 // tcp4, tcp6, udp4, udp6: a socket. only6: IPV6_V6ONLY. device=NAME: SO_BINDTODEVICE. bind=ADDRESS,PORT. connect=ADDRESS,PORT.
 // disconnect: AF_UNSPEC. send. sendto=ADDRESS,PORT. receive: until one second has passed. peer, local: getpeername(), getsockname().
-// wait: for a line on standard input. Told: receive, peer, local, and whatever fails.
+// wait=FILE: until there is one. Told, besides "waiting": receive, peer, local, and whatever fails.
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -109,10 +109,10 @@ static int call(int *fd, const char *text)
 		return send(*fd, "dial", 4, MSG_NOSIGNAL) < 0 ? -1 : 0;
 	if (!strcmp(text, "receive"))
 		return receive(*fd);
-	if (!strcmp(text, "wait")) {
+	if (!strncmp(text, "wait=", 5)) {
 		printf("waiting\n");
-		while (read(0, &one, 1) == 1 && (char)one != '\n')
-			;
+		while (access(value, F_OK))
+			usleep(20000);
 		return 0;
 	}
 	if (!strcmp(text, "peer") && getpeername(*fd, (void *)&address.storage, &address.length))
