@@ -32,7 +32,7 @@ const variants = enginesToTest().flatMap((kind): Variant[] =>
 
 /** Of a second address in the same subnet. */
 const second = "198.18.2.9";
-const containers = { four: 7100, both: 7200 } as const;
+const containers = { four: 7100, both: 7200, snat: 7300 } as const;
 type Name = keyof typeof containers;
 const kinds = ["tcp", "udp", "udp-connected"] as const;
 type Kind = (typeof kinds)[number];
@@ -80,37 +80,50 @@ const byProxyToFour = (kind: Kind, proxy: boolean): Path =>
   proxy ? (connects(kind) ? "fast" : "other_family") : undefined;
 
 const cases = (gateways: Readonly<Record<Name, string>>): Case[] =>
-  (["four", "both"] as const).flatMap((container): Case[] => [
-    { container, to: "127.0.0.1", at: "any", path: fast },
-    { container, to: "127.0.0.1", at: "loopback", path: fast },
-    { container, to: "127.0.0.1", at: "host", path: never },
-    {
-      container,
-      to: "127.0.0.5",
-      at: "any",
-      path: (kind, proxy) => (proxy && isUdp(kind) ? "alias" : "fast"),
-    },
-    { container, to: "127.0.0.5", at: "loopback", path: never },
-    { container, to: "0.0.0.0", at: "any", path: fast },
-    { container, to: addresses.host, at: "any", path: translated },
-    { container, to: addresses.host, at: "host", path: translated },
-    { container, to: addresses.host, at: "loopback", path: never },
-    { container, to: second, at: "any", path: translated },
-    { container, to: second, at: "host", path: never },
-    { container, to: gateways[container], at: "any", path: translated },
-    {
-      container,
-      to: gateways[container === "four" ? "both" : "four"],
-      at: "any",
-      path: () => "other_network",
-    },
-    { container, to: addresses.neighbour, at: "any", path: never },
-    { container, to: "::1", at: "any", path: container === "four" ? byProxyToFour : byProxy },
-    { container, to: "::", at: "any", path: container === "four" ? byProxyToFour : byProxy },
-    { container, to: "::1", at: "loopback6", path: container === "four" ? byProxyToFour : byProxy },
-    { container, to: addresses6.host, at: "any", path: container === "four" ? byProxyToFour : translated },
-    { container, to: addresses6.host, at: "loopback6", path: never },
-  ]);
+  (["four", "both"] as const)
+    .flatMap((container): Case[] => [
+      { container, to: "127.0.0.1", at: "any", path: fast },
+      { container, to: "127.0.0.1", at: "loopback", path: fast },
+      { container, to: "127.0.0.1", at: "host", path: never },
+      {
+        container,
+        to: "127.0.0.5",
+        at: "any",
+        path: (kind, proxy) => (proxy && isUdp(kind) ? "alias" : "fast"),
+      },
+      { container, to: "127.0.0.5", at: "loopback", path: never },
+      { container, to: "0.0.0.0", at: "any", path: fast },
+      { container, to: addresses.host, at: "any", path: translated },
+      { container, to: addresses.host, at: "host", path: translated },
+      { container, to: addresses.host, at: "loopback", path: never },
+      { container, to: second, at: "any", path: translated },
+      { container, to: second, at: "host", path: never },
+      { container, to: gateways[container], at: "any", path: translated },
+      {
+        container,
+        to: gateways[container === "four" ? "both" : "four"],
+        at: "any",
+        path: () => "other_network",
+      },
+      { container, to: addresses.neighbour, at: "any", path: never },
+      { container, to: "::1", at: "any", path: container === "four" ? byProxyToFour : byProxy },
+      { container, to: "::", at: "any", path: container === "four" ? byProxyToFour : byProxy },
+      { container, to: "::1", at: "loopback6", path: container === "four" ? byProxyToFour : byProxy },
+      { container, to: addresses6.host, at: "any", path: container === "four" ? byProxyToFour : translated },
+      { container, to: addresses6.host, at: "loopback6", path: never },
+    ])
+    .concat(
+      // Of a network whose packets the engine was told to give that address: its own masquerading, too.
+      ["127.0.0.1", addresses.host].map(
+        (to): Case => ({
+          container: "snat",
+          to,
+          at: "any",
+          path: (kind, proxy) =>
+            kind === "udp-connected" && !(proxy && to === "127.0.0.1") ? "source" : "fast",
+        }),
+      ),
+    );
 
 /** One socket's calls, and what becomes of it each time that it dials. */
 interface Sequence {
@@ -221,6 +234,8 @@ describe.each(variants)("host sockets, engine $kind, docker-proxy $proxy, $backe
     await host.exec(["ip", "address", "add", `${second}/24`, "dev", "eth0"]);
     await engine.createNetwork("four");
     await engine.createNetwork("both", "--ipv6", "--subnet", "fd00:b07::/64");
+    const snat = ["--subnet", "172.30.0.0/24", "-o", `com.docker.network.host_ipv4=${second}`];
+    await engine.createNetwork("snat", ...snat);
     const gateways: Record<string, string> = {};
     for (const [name, first] of Object.entries(containers)) {
       const server = await engine.run("busybox", { name, network: name, publish: publish(first) });
@@ -255,6 +270,7 @@ describe.each(variants)("host sockets, engine $kind, docker-proxy $proxy, $backe
     fairway = await lab.fairway();
     await fairway.knows("four");
     await fairway.knows("both");
+    await fairway.knows("snat");
   }, 180_000);
   afterAll(() => lab?.dispose(), 60_000);
 

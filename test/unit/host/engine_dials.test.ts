@@ -7,7 +7,7 @@ const fixture = (name: string) => readFileSync(new URL(`fixtures/${name}`, impor
 const engine = {
   bridges: new Set(["docker0"]),
   hostBridges: new Set(["docker0"]),
-  snatAddresses: new Set<string>(),
+  snatAddresses: new Set(["2001:db8:2::9"]),
 };
 const nat = (...rules: string[]) => ["*nat", ":OUTPUT ACCEPT [0:0]", ...rules, "COMMIT"].join("\n");
 
@@ -47,48 +47,25 @@ describe("what the engine does with the host's own connections", () => {
   });
 
   it("is told by the tables of an engine that writes nftables itself, each family by its own", () => {
+    const ruleset = fixture("nft-engine-29-proxy.json");
     const proxied = { translated: "addresses", masqueraded: new Map() };
-    expect(engineDialsByRuleset(fixture("nft-engine-29.json"), 4)).toEqual(proxied);
-    expect(engineDialsByRuleset(fixture("nft-engine-29.json"), 6)).toEqual(proxied);
+    expect(engineDialsByRuleset(ruleset, 4)).toEqual(proxied);
+    expect(engineDialsByRuleset(ruleset, 6)).toEqual(proxied);
   });
 
   it("is told by those tables also without docker-proxy", () => {
-    const table = { family: "ip", table: "docker-bridges" };
-    const local = (flag: string) => ({
-      match: { op: "==", left: { fib: { result: "type", flags: [flag] } }, right: "local" },
-    });
-    const ruleset = JSON.stringify({
-      nftables: [
-        { chain: { ...table, name: "nat-OUTPUT", type: "nat", hook: "output", policy: "accept" } },
-        {
-          rule: {
-            ...table,
-            chain: "nat-OUTPUT",
-            expr: [local("daddr"), { jump: { target: "nat-prerouting-and-output" } }],
-          },
-        },
-        {
-          rule: { ...table, chain: "nat-postrouting-in__br-1", expr: [local("saddr"), { masquerade: null }] },
-        },
-        {
-          rule: {
-            ...table,
-            chain: "nat-postrouting-in__br-2",
-            expr: [local("saddr"), { snat: { addr: "198.18.0.5" } }],
-          },
-        },
-        // Of a container that reaches its own port.
-        { rule: { ...table, chain: "nat-postrouting-in__br-3", expr: [{ masquerade: null }] } },
-      ],
-    });
+    const ruleset = fixture("nft-engine-29-no-proxy.json");
     expect(engineDialsByRuleset(ruleset, 4)).toEqual({
       translated: "all",
       masqueraded: new Map([
-        ["br-1", undefined],
-        ["br-2", "198.18.0.5"],
+        ["docker0", undefined],
+        ["br-snat", "198.18.2.2"],
       ]),
     });
-    expect(engineDialsByRuleset(ruleset, 6).translated).toBe("none");
+    expect(engineDialsByRuleset(ruleset, 6)).toEqual({
+      translated: "all",
+      masqueraded: new Map([["docker0", undefined]]),
+    });
   });
 });
 
@@ -140,7 +117,8 @@ describe("rules that may concern the host's own connections to published ports",
     expect(foreignDialChain(ruleset("output", "ip6"), 4)).toBeUndefined();
     expect(foreignDialChain(ruleset("forward"), 4)).toBeUndefined();
     expect(foreignDialChain(ruleset("output", "inet", 0), 4)).toBeUndefined();
-    expect(foreignDialChain(fixture("nft-engine-29.json"), 4)).toBeUndefined();
+    for (const name of ["proxy", "no-proxy"])
+      expect(foreignDialChain(fixture(`nft-engine-29-${name}.json`), 4)).toBeUndefined();
     expect(foreignDialChain(fixture("nft-firewalld.json"), 4)).toMatch(/firewalld/);
   });
 });
