@@ -113,7 +113,8 @@ Napi::Value redialUdp(const Napi::CallbackInfo &info) {
 
     int family = AF_INET6;
     socketOption(socket.get(), SO_DOMAIN, family);
-    const auto *to = family == AF_INET ? reinterpret_cast<sockaddr *>(&ipv4) : reinterpret_cast<sockaddr *>(&ipv6);
+    const auto *to =
+        family == AF_INET ? reinterpret_cast<sockaddr *>(&ipv4) : reinterpret_cast<sockaddr *>(&ipv6);
     socklen_t length = family == AF_INET ? sizeof(ipv4) : sizeof(ipv6);
     // To nobody first: the socket's own address is of the network that it was led to.
     if (connect(socket.get(), &nobody, sizeof(nobody)) < 0 || connect(socket.get(), to, length) < 0) {

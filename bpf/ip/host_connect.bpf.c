@@ -49,8 +49,7 @@ static __always_inline __u32 lead(struct bpf_sock_addr *ctx, const struct dial *
 		.peer_port = dial->to_port,
 		.connected = true,
 	};
-	struct host_socket *socket =
-		bpf_sk_storage_get(&host_sockets, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	struct host_socket *socket = bpf_sk_storage_get(&host_sockets, ctx->sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
 
 	if (!socket)
 		return HOST_FAILED;

@@ -16,10 +16,10 @@ struct dial {
 	__be16 port;
 	bool connects; /* by connect(), not with each datagram */
 	/* What dial_find() finds. */
-	struct port_key_ipv6 key;    /* the published port */
-	struct ipv6_address to;      /* the container */
-	struct ipv6_address source;  /* that the socket has to send from; unset: whatever it does */
-	struct ipv6_address local;   /* that the socket would have had; unset: what it has */
+	struct port_key_ipv6 key;   /* the published port */
+	struct ipv6_address to;     /* the container */
+	struct ipv6_address source; /* that the socket has to send from; unset: whatever it does */
+	struct ipv6_address local;  /* that the socket would have had; unset: what it has */
 	struct endpoint_ref endpoint;
 	__be16 to_port;
 };

@@ -407,9 +407,10 @@ struct host_port {
 	__u32 slot;
 	__u32 generation;
 	struct ipv6_address address; /* the container's */
-	struct ipv6_address source;  /* what the engine's rules make the source; 0: as the route to the container has it */
-	__be16 port;                 /* the container's */
-	__u8 flags;                  /* enum host_port_flags */
+	struct ipv6_address
+		source; /* what the engine's rules make the source; 0: as the route to the container has it */
+	__be16 port;    /* the container's */
+	__u8 flags;     /* enum host_port_flags */
 	__u8 pad;
 };
 
@@ -460,15 +461,17 @@ struct host_stream {
 /* What became of the sockets that dialled a published port: led to the container, or left on the engine's own way and why. */
 enum host_outcome {
 	HOST_LED = 0,
-	HOST_STALE = 1,          /* the endpoint is gone */
-	HOST_NO_PROXY = 2,       /* not docker-proxy listens there: another process does, or nobody */
-	HOST_BOUND = 3,          /* the socket is bound to an address or a device that does not lead there */
-	HOST_OTHER_NETWORK = 4,  /* another network's gateway was dialled: whether it is masqueraded is the rules' matter */
-	HOST_OTHER_FAMILY = 5,   /* an IPv6 socket that can't send IPv4 to a container without IPv6 */
-	HOST_SOURCE = 6,         /* the source can't be had: a port is bound already, or UDP's connect(), which may be followed by another */
-	HOST_ALIAS = 7,          /* UDP: another loopback address than the first, where docker-proxy's answers come from that */
-	HOST_OTHER_PEER = 8,     /* the socket has dialled the same container by another address */
-	HOST_FAILED = 9,         /* no memory for what has to be known of the socket */
+	HOST_STALE = 1,    /* the endpoint is gone */
+	HOST_NO_PROXY = 2, /* not docker-proxy listens there: another process does, or nobody */
+	HOST_BOUND = 3,    /* the socket is bound to an address or a device that does not lead there */
+	HOST_OTHER_NETWORK =
+		4, /* another network's gateway was dialled: whether it is masqueraded is the rules' matter */
+	HOST_OTHER_FAMILY = 5, /* an IPv6 socket that can't send IPv4 to a container without IPv6 */
+	HOST_SOURCE =
+		6, /* the source can't be had: a port is bound already, or UDP's connect(), which may be followed by another */
+	HOST_ALIAS = 7, /* UDP: another loopback address than the first, where docker-proxy's answers come from that */
+	HOST_OTHER_PEER = 8, /* the socket has dialled the same container by another address */
+	HOST_FAILED = 9,     /* no memory for what has to be known of the socket */
 	HOST_OUTCOME_MAX = 10,
 };
 
