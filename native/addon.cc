@@ -15,6 +15,7 @@
 #include "object.h"
 #include "program.h"
 #include "ring_buffer.h"
+#include "socket.h"
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -82,6 +83,8 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<deleteConntrack>(exports, "deleteConntrack");
     add<deleteConntrackOf>(exports, "deleteConntrackOf");
     add<updateConntrackTcp>(exports, "updateConntrackTcp");
+    add<netnsCookie>(exports, "netnsCookie");
+    add<redialUdp>(exports, "redialUdp");
 #ifdef __SANITIZE_ADDRESS__
     add<checkLeaks>(exports, "checkLeaks");
 #endif

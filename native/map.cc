@@ -85,6 +85,9 @@ void Map::opened() {
     uint32_t length = sizeof(info_);
     check(bpf_map_get_info_by_fd(fd("open map"), &info_, &length), "open map", name_);
     name_ = info_.name;
+    if (info_.type == BPF_MAP_TYPE_DEVMAP || info_.type == BPF_MAP_TYPE_DEVMAP_HASH) {
+        info_.map_flags &= ~static_cast<uint32_t>(BPF_F_RDONLY_PROG); // the kernel's own addition
+    }
     size_t cpus = 1;
     valueLength_ = info_.value_size;
     if (perCpu(info_.type)) {

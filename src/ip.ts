@@ -188,6 +188,16 @@ export function isUnicast(address: Address): boolean {
   return bytes.subarray(0, 10).some((byte) => byte !== 0);
 }
 
+/** 127.0.0.0/8 and ::1, of a canonical address. */
+export function isLoopback(address: Address): boolean {
+  return address.startsWith("127.") || address === "::1";
+}
+
+/** An address as IPv6's, IPv4's in disguise: "::ffff:192.0.2.1"; canonical if it was. */
+export function mapped(address: Address): Address {
+  return familyOf(address) === 4 ? `::ffff:${address}` : address;
+}
+
 /** A canonical order for lists: IPv4 first, then by the bytes. */
 export function compareAddresses(a: Address, b: Address): number {
   const [x, y] = [parseAddress(a) ?? new Uint8Array(), parseAddress(b) ?? new Uint8Array()];

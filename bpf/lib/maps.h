@@ -105,3 +105,27 @@ MAP(PERCPU_ARRAY, xdp_drops, REASON_MAX, __u32, struct counter);
 
 /* Packets by endpoint, direction, verdict and reason. Written by the programs, read by the metrics. */
 MAP(LRU_PERCPU_HASH, reasons, 65536, struct reason_key, struct counter);
+
+/* Published ports as host processes dial them; address 0 of either family (::ffff:0.0.0.0, ::) is any. Written by the control plane. */
+MAP(HASH, host_ports, 131072, struct port_key_ipv6, struct host_port, SPARSE);
+
+/* The host's own addresses that can be dialled, but for loopback. Written by the control plane; read at connect() and sendmsg(). */
+MAP(HASH, host_dialled, 8192, struct ipv6_address, struct host_address, SPARSE);
+
+/*
+ * The veths of the endpoints that host_ports leads to. The kernel takes a device out when it goes, so that a daemon that is dead
+ * leads nobody to an address that may be another container's by now. Written by the control plane.
+ */
+MAP(DEVMAP_HASH, host_devices, ENDPOINTS_MAX, __u32, __u32);
+
+/* What is to be known of a socket that was led. Written and read by the programs. */
+MAP(SK_STORAGE, host_sockets, 0, __u32, struct host_socket, SPARSE);
+
+/* Answers to sockets without connect(): whom they are from, as the socket knows it. Written and read by the programs. */
+MAP(LRU_HASH, host_peers, 65536, struct host_peer_key, struct host_peer);
+
+/* UDP sockets with connect(), by cookie. Written by the programs, read by the control plane when an endpoint is gone. */
+MAP(LRU_HASH, host_streams, 16384, __u64, struct host_stream);
+
+/* Sockets by published port and outcome, keyed as host_ports is. Written by the programs, read by the metrics. */
+MAP(LRU_PERCPU_HASH, host_port_counters, 16384, struct port_key_ipv6, struct host_outcomes);

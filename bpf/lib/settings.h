@@ -23,6 +23,9 @@ SETTING __u32 ipv6_checksum_flag = 0;
 /* BPF_FIB_LOOKUP_MARK where the kernel has it (6.10): policy routing by mark is not learned without it. */
 SETTING __u32 fib_mark_flag = 0;
 
+/* The cookie of the network namespace that this is for: programs at a cgroup see the sockets of all. */
+SETTING __u64 host_netns_cookie = 0;
+
 #define NS_PER_SEC 1000000000ULL
 /* Of the flow table's clock, rounded up. */
 #define TICKS_PER_SEC ((__u32)(NS_PER_SEC >> FLOW_TICK_SHIFT) + 1)

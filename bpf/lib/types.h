@@ -399,3 +399,94 @@ struct limit {
 	__u64 refilled; /* ns of CLOCK_MONOTONIC_COARSE */
 	__u64 tokens;   /* in 1/1000 connections */
 };
+
+/*
+ * Host processes that dial a published port. Addresses are IPv6's here, IPv4's as ::ffff:a.b.c.d: a socket of either family may
+ * reach a container by the other.
+ */
+
+/* What becomes of a connection to a published port of the host, by the address that is dialled. */
+enum host_port_flags {
+	HOST_PORT_LOOPBACK = 1 << 0,          /* loopback addresses lead to the container */
+	HOST_PORT_LOOPBACK_PROXIED = 1 << 1,  /* ... because docker-proxy listens there, and while it does */
+	HOST_PORT_ADDRESSES = 1 << 2,         /* the host's other addresses lead to the container */
+	HOST_PORT_ADDRESSES_PROXIED = 1 << 3, /* ... because docker-proxy listens there, and while it does */
+	HOST_PORT_KEEP_SOURCE = 1 << 4,       /* from those the container sees the source that the kernel first chose */
+};
+
+struct host_port {
+	__u32 slot;
+	__u32 generation;
+	struct ipv6_address address; /* the container's */
+	struct ipv6_address
+		source; /* what the engine's rules make the source; 0: as the route to the container has it */
+	__be16 port;    /* the container's */
+	__u8 flags;     /* enum host_port_flags */
+	__u8 pad;
+};
+
+/* An address of the host's own that can be dialled. */
+struct host_address {
+	struct ipv6_address source; /* that connections to it have: the address itself, or its subnet's primary one */
+	__u32 bridge_ifindex;       /* the network's bridge that it is the gateway of; 0: none */
+};
+
+/* A socket that was led to a container; gone with the socket. */
+struct host_socket {
+	struct ipv6_address dialled; /* by connect() */
+	struct ipv6_address peer;    /* the container's */
+	struct ipv6_address local;   /* what getsockname() would have said; 0: what it says */
+	__be16 dialled_port;
+	__be16 peer_port;
+	__u8 connected; /* the above holds */
+	__u8 bound;     /* connect() has bound it to an address, for one connection */
+	__u8 datagrams; /* host_peers has entries of it */
+	__u8 pad;
+};
+
+/* Whom a socket without connect() has sent to: the container, as answers come from it. */
+struct host_peer_key {
+	__u64 cookie;
+	struct ipv6_address address;
+	__be16 port;
+	__u8 pad[6];
+};
+
+/* What it was that the socket dialled. */
+struct host_peer {
+	struct ipv6_address address;
+	__be16 port;
+	__u8 pad[2];
+};
+
+/* A UDP socket that connect() has led to a container, for the control plane to dial again when that is gone. */
+struct host_stream {
+	__u32 pid; /* of the process that dialled */
+	__u32 slot;
+	__u32 generation;
+	__be16 port; /* dialled */
+	__u8 pad[2];
+	struct ipv6_address address; /* dialled */
+};
+
+/* What became of the sockets that dialled a published port: led to the container, or left on the engine's own way and why. */
+enum host_outcome {
+	HOST_LED = 0,
+	HOST_STALE = 1,    /* the endpoint is gone */
+	HOST_NO_PROXY = 2, /* not docker-proxy listens there: another process does, or nobody */
+	HOST_BOUND = 3,    /* the socket is bound to an address or a device that does not lead there */
+	HOST_OTHER_NETWORK =
+		4, /* another network's gateway was dialled: whether it is masqueraded is the rules' matter */
+	HOST_OTHER_FAMILY = 5, /* an IPv6 socket that can't send IPv4 to a container without IPv6 */
+	HOST_SOURCE =
+		6, /* the source can't be had: a port is bound already, or UDP's connect(), which may be followed by another */
+	HOST_ALIAS = 7, /* UDP: another loopback address than the first, where docker-proxy's answers come from that */
+	HOST_OTHER_PEER = 8, /* the socket has dialled the same container by another address */
+	HOST_FAILED = 9,     /* no memory for what has to be known of the socket */
+	HOST_OUTCOME_MAX = 10,
+};
+
+/* Per CPU and published port, by enum host_outcome: sockets, and for UDP without connect() sockets and peers. */
+struct host_outcomes {
+	__u64 sockets[HOST_OUTCOME_MAX];
+};

@@ -34,6 +34,8 @@ enum bpf_map_type {
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_LRU_PERCPU_HASH = 10,
 	BPF_MAP_TYPE_LPM_TRIE = 11,
+	BPF_MAP_TYPE_SK_STORAGE = 24,
+	BPF_MAP_TYPE_DEVMAP_HASH = 25,
 };
 
 enum {
@@ -47,6 +49,12 @@ enum {
 	BPF_F_PSEUDO_HDR = 1ULL << 4,
 	BPF_F_MARK_MANGLED_0 = 1ULL << 5,
 	BPF_F_CURRENT_NETNS = -1,
+	BPF_SK_STORAGE_GET_F_CREATE = 1ULL << 0,
+};
+
+enum {
+	BPF_TCP_CLOSE = 7,
+	BPF_TCP_LISTEN = 10,
 };
 
 enum {
@@ -59,8 +67,59 @@ enum {
 	BPF_FIB_LKUP_RET_NO_NEIGH = 7,
 };
 
-struct bpf_sock;
 struct bpf_flow_keys;
+
+struct bpf_sock {
+	__u32 bound_dev_if;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 mark;
+	__u32 priority;
+	__u32 src_ip4;
+	__u32 src_ip6[4];
+	__u32 src_port;
+	__be16 dst_port;
+	__u16 : 16;
+	__u32 dst_ip4;
+	__u32 dst_ip6[4];
+	__u32 state;
+	__s32 rx_queue_mapping;
+};
+
+struct bpf_sock_addr {
+	__u32 user_family;
+	__u32 user_ip4;
+	__u32 user_ip6[4];
+	__u32 user_port;
+	__u32 family;
+	__u32 type;
+	__u32 protocol;
+	__u32 msg_src_ip4;
+	__u32 msg_src_ip6[4];
+	union {
+		struct bpf_sock *sk;
+		__u64 : 64;
+	} __attribute__((aligned(8)));
+};
+
+/* include/uapi/linux/in.h, in6.h */
+struct sockaddr;
+
+struct sockaddr_in {
+	__u16 sin_family;
+	__be16 sin_port;
+	__be32 sin_addr;
+	__u8 pad[8];
+};
+
+struct sockaddr_in6 {
+	__u16 sin6_family;
+	__be16 sin6_port;
+	__be32 sin6_flowinfo;
+	__be32 sin6_addr[4];
+	__u32 sin6_scope_id;
+};
 
 struct __sk_buff {
 	__u32 len;
@@ -252,6 +311,14 @@ struct udphdr {
 
 /* include/net/netfilter/nf_conntrack.h and nf_conntrack_tuple.h; nf_conntrack_bpf.c */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct sock_common {
+	unsigned char skc_ipv6only : 1;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+};
 
 union nf_inet_addr {
 	__u32 all[4];

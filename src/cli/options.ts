@@ -38,6 +38,10 @@ const flags: Readonly<Record<Key, { flag: string; help: string }>> = {
     flag: "--xdp <when>",
     help: "drop at the driver: auto (where there are lists or limits), on or off",
   },
+  "host-sockets": {
+    flag: "--host-sockets <when>",
+    help: "lead the host's own processes straight to published ports: auto (where no rule of yours may concern them) or off",
+  },
   "log-format": { flag: "--log-format <format>", help: LOG_FORMATS.join(" or ") },
   "log-level": { flag: "--log-level <level>", help: LOG_LEVELS.join(", ") },
   once: { flag: "--once", help: "reconcile once and end, with the datapath in place" },

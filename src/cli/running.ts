@@ -1,6 +1,12 @@
 import { join } from "node:path";
 import type { DaemonStatus } from "../controller/daemon.js";
-import type { EndpointReading, MapReading, PortReading, ReasonReading } from "../datapath/reader.js";
+import type {
+  EndpointReading,
+  HostPortReading,
+  MapReading,
+  PortReading,
+  ReasonReading,
+} from "../datapath/reader.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
 import { type Answer, get } from "./http.js";
 
@@ -49,6 +55,7 @@ export interface DaemonReport {
   status: DaemonStatus;
   endpoints: ToldEndpoint[];
   ports: PortReading[];
+  hostPorts: Told<HostPortReading>[];
   reasons: Told<ReasonReading>[];
   maps: MapReading[];
 }
@@ -60,7 +67,7 @@ export async function daemonStatus(stateDir: string): Promise<DaemonStatus | und
 
 /** All that the daemon tells; undefined when none is running. */
 export async function daemonReport(stateDir: string): Promise<DaemonReport | undefined> {
-  const names = ["status", "endpoints", "ports", "reasons", "maps"] as const;
+  const names = ["status", "endpoints", "ports", "hostPorts", "reasons", "maps"] as const;
   const answers = await Promise.all(names.map((name) => askDaemon(stateDir, `/${name}`)));
   // One that ends while it is asked is not running.
   if (answers.some((answer) => answer === undefined)) return undefined;

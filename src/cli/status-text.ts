@@ -12,7 +12,11 @@ export function daemonText(report: DaemonReport, color: boolean, now = Date.now(
   return blocks.filter((block) => block !== "").join("\n");
 }
 
-function facts({ status, endpoints }: DaemonReport, now: number): string {
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, one) => total + one, 0);
+}
+
+function facts({ status, endpoints, hostPorts }: DaemonReport, now: number): string {
   const { engine, reconcile, counts } = status;
   const version =
     engine.version === undefined ? "" : `, Docker ${engine.version} (API ${engine.apiVersion ?? "?"})`;
@@ -22,6 +26,9 @@ function facts({ status, endpoints }: DaemonReport, now: number): string {
   const uplinks = status.uplinks.map(
     ({ name, addresses }) => `${name} (${addresses.join(", ") || "no address"})`,
   );
+  const led = sum(hostPorts.map((port) => port.led));
+  const left = sum(hostPorts.flatMap((port) => Object.values(port.left)));
+  const hostSockets = `${status.hostSockets}; ${number(led)} led to a container, ${number(left)} left to the engine's way`;
   const adopted = status.adopted ? ", went on with a pinned datapath" : "";
   const last = reconcile.lastSuccessAt === 0 ? "never" : `${duration(now - reconcile.lastSuccessAt)} ago`;
   const took = reconcile.last === undefined ? "" : `, took ${reconcile.last.durationMs.toFixed(0)} ms`;
@@ -33,6 +40,7 @@ function facts({ status, endpoints }: DaemonReport, now: number): string {
     ["networks", number(new Set(endpoints.map(({ network }) => network)).size)],
     ["endpoints", number(counts.endpoints)],
     ["published ports", number(counts.ports)],
+    ["host sockets", hostSockets],
     ["flows", `${number(counts.flows)} of ${number(counts.flowsMax)}`],
     ["reconciled", `${last}${took}; ${number(reconcile.count)} passes, ${number(reconcile.failures)} failed`],
     ["warnings", status.warnings.length === 0 ? "none" : number(status.warnings.length)],

@@ -87,6 +87,7 @@ function toConfig(values: ReadonlyMap<Key, unknown>): Config {
     allow: value("allow"),
     deny: value("deny"),
     xdp: value("xdp"),
+    hostSockets: value("host-sockets"),
     logFormat: value("log-format"),
     logLevel: value("log-level"),
     once: value("once"),

@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { Network } from "../networks.js";
 import { formatNetwork, parseNetwork } from "../networks.js";
 import { XDP_MODES, type XdpMode } from "../plan/policy.js";
-import { MODES, type Mode } from "../plan/types.js";
+import { HOST_SOCKETS_MODES, type HostSocketsMode, MODES, type Mode } from "../plan/types.js";
 import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
 import { suggestion } from "./nearest.js";
 
@@ -144,6 +144,7 @@ export const shape = {
   allow: networks,
   deny: networks,
   xdp: word(XDP_MODES),
+  "host-sockets": word(HOST_SOCKETS_MODES),
   "log-format": word(LOG_FORMATS),
   "log-level": word(LOG_LEVELS),
   once: flag,
@@ -164,6 +165,7 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   allow: [],
   deny: [],
   xdp: "auto",
+  "host-sockets": "auto",
   "log-format": "text",
   "log-level": "info",
   once: false,
@@ -187,6 +189,7 @@ export interface Config {
   /** Sources that don't. */
   deny: Network[];
   xdp: XdpMode;
+  hostSockets: HostSocketsMode;
   logFormat: (typeof LOG_FORMATS)[number];
   logLevel: (typeof LOG_LEVELS)[number];
   once: boolean;

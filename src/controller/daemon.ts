@@ -76,6 +76,7 @@ export class Daemon implements MetricsSource {
       "/status": () => this.status(),
       "/endpoints": () => this.reader?.endpoints() ?? [],
       "/ports": () => this.reader?.ports() ?? [],
+      "/hostPorts": () => this.reader?.hostPorts() ?? [],
       "/reasons": () => this.reader?.reasons() ?? [],
       "/maps": () => this.reader?.maps() ?? [],
     });
@@ -402,9 +403,11 @@ export class Daemon implements MetricsSource {
         mtu: u.mtu,
         addresses: [...u.addresses.map((a) => a.address), ...(u.ipv6 === undefined ? [] : [u.ipv6])],
       })),
+      hostSockets: this.#datapath?.hostSocketsAttached ? "attached" : "not attached",
       counts: {
         endpoints: this.#plan?.endpoints.length ?? 0,
         ports: this.#plan?.ports.length ?? 0,
+        hostPorts: this.#plan?.hostPorts.length ?? 0,
         flows: flows?.entries ?? 0,
         flowsMax: flows?.maxEntries ?? 2 * this.config.flowsMax,
       },

@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
 import type { PolicyOptions } from "../plan/policy.js";
-import type { Mode, PlanWarning } from "../plan/types.js";
+import type { HostSocketsMode, Mode, PlanWarning } from "../plan/types.js";
 
 /** What the daemon needs to know; the command line's configuration carries more and is assignable to it. */
 export interface DaemonConfig extends PolicyOptions {
@@ -14,6 +14,8 @@ export interface DaemonConfig extends PolicyOptions {
   bpffs: string;
   /** Directory of the socket and of state.json. */
   stateDir: string;
+  /** Default "auto". */
+  hostSockets?: HostSocketsMode;
   /** Size of each family's flow table in entries (two per connection). */
   flowsMax: number;
 }
@@ -77,7 +79,9 @@ export interface DaemonStatus {
   adopted: boolean;
   engine: EngineStatus;
   uplinks: { name: string; ifindex: number; mtu: number; addresses: string[] }[];
-  counts: { endpoints: number; ports: number; flows: number; flowsMax: number };
+  /** At the host's socket calls: attached, or not (switched off, not possible, or no port to lead to yet). */
+  hostSockets: "attached" | "not attached";
+  counts: { endpoints: number; ports: number; hostPorts: number; flows: number; flowsMax: number };
   reconcile: {
     count: number;
     failures: number;

@@ -11,6 +11,8 @@ export const FILLED_MAPS = [
   "ports_ipv6",
   "host_addresses_ipv4",
   "host_addresses_ipv6",
+  "host_dialled",
+  "host_ports",
   "uplinks",
 ] as const;
 export type FilledMap = (typeof FILLED_MAPS)[number];

@@ -2,9 +2,10 @@ import type { Logger } from "pino";
 import { layoutHash } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
-import type { Plan } from "../plan/types.js";
+import type { Plan, PlanWarning } from "../plan/types.js";
 import { Applier, type ApplyResult } from "./apply.js";
 import { handOverFlows } from "./handover.js";
+import { HostSockets } from "./host_sockets.js";
 import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "./links.js";
 import { flowTableCounters, MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
@@ -40,6 +41,7 @@ export class Datapath {
   readonly #applier: Applier;
   readonly #policy: PolicyApplier;
   readonly #xdp: XdpLinks;
+  readonly #hostSockets: HostSockets;
   readonly #sweep: Sweep;
   #placed: PlacedEndpoint[] = [];
   #plan: Plan | undefined;
@@ -57,6 +59,7 @@ export class Datapath {
     this.#applier = new Applier(loaded.maps, attachments, options.log);
     this.#policy = new PolicyApplier(loaded.maps, options.log);
     this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
+    this.#hostSockets = new HostSockets(pins, loaded, options.log);
     this.#sweep = new Sweep(
       loaded.programs.flow_sweep,
       () => flowTableCounters(loaded.maps),
@@ -126,6 +129,11 @@ export class Datapath {
     return datapath;
   }
 
+  /** Whether the programs at the host's socket calls are attached. */
+  get hostSocketsAttached(): boolean {
+    return this.#hostSockets.attached;
+  }
+
   get attachMode(): Attachments["mode"] {
     return this.#attachments.mode;
   }
@@ -135,13 +143,25 @@ export class Datapath {
     const policy = this.#applyPolicy(plan);
     const result = await this.#applier.apply(plan, this.#xdp.flags(plan.policy.xdp));
     const xdp = this.#xdp.reconcile(plan.policy.xdp);
+    this.#hostSockets.knowDevices(plan, result.placed);
+    const host = this.#hostSockets.reconcile(plan);
+    // After a start too: they may have gone while no daemon ran.
+    if (this.#plan === undefined || result.changes.gone.length > 0) this.#hostSockets.redialStale();
     this.#placed = result.placed;
     this.#plan = plan;
     return {
       ...result,
-      added: result.added + policy.added + xdp.added,
-      removed: result.removed + policy.removed + xdp.removed,
+      added: result.added + policy.added + xdp.added + host.added,
+      removed: result.removed + policy.removed + xdp.removed + host.removed,
+      warnings: [...result.warnings, ...this.#hostSocketWarnings()],
     };
+  }
+
+  #hostSocketWarnings(): PlanWarning[] {
+    const { obstacle } = this.#hostSockets;
+    if (obstacle === undefined) return [];
+    const message = `processes of the host reach published ports by the engine's own way: ${obstacle}`;
+    return [{ code: "host_sockets", message, transient: false }];
   }
 
   /** Connections that a stricter policy may refuse are judged anew at once: what comes next may fail, and be tried again. */
@@ -159,7 +179,9 @@ export class Datapath {
 
   /** Devices that are gone: their endpoints are taken out at once. Returns their number. */
   forgetDevices(ifindexes: ReadonlySet<number>): number {
-    return this.#applier.forgetDevices(ifindexes).length;
+    const gone = this.#applier.forgetDevices(ifindexes).length;
+    if (gone > 0) this.#hostSockets.redialStale();
+    return gone;
   }
 
   /** Voids every flow entry: packets find their way anew. */
@@ -179,6 +201,7 @@ export class Datapath {
   close(): void {
     this.#attachments.close();
     this.#xdp.close();
+    this.#hostSockets.close();
     for (const program of Object.values(this.#loaded.programs)) program.close();
     for (const map of Object.values(this.#maps)) map.kernel.close();
   }

@@ -1,13 +1,22 @@
 /** From a plan whose endpoints have their slots to the entries of the maps. Pure. */
 import type { Codec } from "../codec.js";
-import { EndpointFlags, mapDefinitions, UPLINK_ADDRESSES_MAX, type Uplink } from "../generated/index.js";
-import { ANY, FAMILIES, familyOf } from "../ip.js";
-import type { Plan, PlannedUplink } from "../plan/types.js";
+import {
+  EndpointFlags,
+  type HostPort,
+  HostPortFlags,
+  mapDefinitions,
+  UPLINK_ADDRESSES_MAX,
+  type Uplink,
+} from "../generated/index.js";
+import { ANY, FAMILIES, familyOf, mapped } from "../ip.js";
+import type { Plan, PlannedHostPort, PlannedUplink } from "../plan/types.js";
 import { type ActualState, FILLED_MAPS, type FilledMap, type RawEntry } from "./actual.js";
 import { addressOf, familyMaps } from "./families.js";
-import type { Placement } from "./slots.js";
+import type { PlacedEndpoint, Placement } from "./slots.js";
 
 const IPPROTO = { tcp: 6, udp: 17 } as const;
+
+const PORT_MAPS = [...Object.values(familyMaps.ports), "host_ports"] as const;
 
 export type DesiredEntries = Record<FilledMap, Map<string, RawEntry>>;
 
@@ -43,7 +52,7 @@ export function encodeDesired(
     }
   }
   const keptSlots = new Map(placement.kept.map((k) => [k.slot, k.endpoint.generation]));
-  for (const name of keptSlots.size === 0 ? [] : Object.values(familyMaps.ports)) {
+  for (const name of keptSlots.size === 0 ? [] : PORT_MAPS) {
     for (const [key, entry] of actual.filled[name]) {
       const port = mapDefinitions[name].value.decode(entry.value);
       if (keptSlots.get(port.slot) === port.generation) desired[name].set(key, entry);
@@ -72,6 +81,15 @@ export function encodeDesired(
     const map = familyMaps.hostAddresses[familyOf(address)];
     put(desired, map, mapDefinitions[map], address, 1);
   }
+  for (const port of plan.hostPorts) {
+    const placed = byId.get(port.endpointId);
+    if (placed === undefined) continue;
+    put(desired, "host_ports", mapDefinitions.host_ports, hostPortKey(port), encodeHostPort(port, placed));
+  }
+  for (const { address, source, bridgeIfindex = 0 } of plan.hostDialled) {
+    const value = { source: mapped(source), bridgeIfindex };
+    put(desired, "host_dialled", mapDefinitions.host_dialled, mapped(address), value);
+  }
   for (const uplink of plan.uplinks) {
     put(
       desired,
@@ -82,6 +100,29 @@ export function encodeDesired(
     );
   }
   return desired;
+}
+
+/** Of host_ports and of its counters. */
+export function hostPortKey({ address, port, proto }: Pick<PlannedHostPort, "address" | "port" | "proto">) {
+  return { address: mapped(address), port, proto: IPPROTO[proto] };
+}
+
+function encodeHostPort(port: PlannedHostPort, { slot, endpoint }: PlacedEndpoint): HostPort {
+  const { loopback, addresses } = port;
+  const flags =
+    (loopback === undefined ? 0 : HostPortFlags.LOOPBACK) |
+    (loopback === "proxied" ? HostPortFlags.LOOPBACK_PROXIED : 0) |
+    (addresses === undefined ? 0 : HostPortFlags.ADDRESSES) |
+    (addresses === "proxied" ? HostPortFlags.ADDRESSES_PROXIED : 0) |
+    (port.keepSource ? HostPortFlags.KEEP_SOURCE : 0);
+  return {
+    slot,
+    generation: endpoint.generation,
+    address: mapped(port.containerAddress),
+    source: port.source === undefined ? ANY[6] : mapped(port.source),
+    port: port.containerPort,
+    flags,
+  };
 }
 
 function encodeUplink(uplink: PlannedUplink, xdp = 0): Uplink {

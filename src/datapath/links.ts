@@ -11,6 +11,7 @@ import {
   removeClsact,
   tcxPrograms,
 } from "../native/index.js";
+import { isHostSocketPin } from "./host_sockets.js";
 import { type Pins, unpin } from "./pins.js";
 import { isXdpPin } from "./xdp.js";
 
@@ -68,7 +69,8 @@ export class TcxAttachments implements Attachments {
     private readonly programs: Readonly<Record<ProgramName, BpfProgram>>,
     private readonly log: Logger,
   ) {
-    for (const name of pins.list(pins.links)) if (!isXdpPin(name)) this.#adopt(name);
+    for (const name of pins.list(pins.links))
+      if (!isXdpPin(name) && !isHostSocketPin(name)) this.#adopt(name);
   }
 
   #adopt(name: string): void {

@@ -5,6 +5,8 @@ import {
   EndpointFlags,
   EndpointIpFlags,
   type FlowTableCounters,
+  HostOutcome,
+  HostOutcomeName,
   type MapName,
   ReasonName,
   TrafficPath,
@@ -12,12 +14,14 @@ import {
 } from "../generated/index.js";
 import { FAMILIES } from "../ip.js";
 import type { Plan } from "../plan/types.js";
+import { hostPortKey } from "./encode.js";
 import { addressesOf, familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
 import type {
   DatapathReader,
   EndpointReading,
   FlowsReading,
+  HostPortReading,
   MapReading,
   PathCounters,
   PortReading,
@@ -155,6 +159,51 @@ export class MapReader implements DatapathReader {
     });
   }
 
+  hostPorts(): HostPortReading[] {
+    const byId = new Map(this.sources.placed().map((p) => [p.planned.endpointId, p.planned]));
+    const counters = this.#hostPortCounters();
+    const { key } = this.kernel.host_port_counters;
+    return (this.sources.plan()?.hostPorts ?? []).flatMap((port) => {
+      const planned = byId.get(port.endpointId);
+      if (planned === undefined) return [];
+      const counted = counters.get(key.encode(hostPortKey(port)).toString("hex")) ?? [];
+      const left = counted.flatMap((sockets, outcome): [string, bigint][] =>
+        outcome === HostOutcome.LED || sockets === 0n
+          ? []
+          : [[HostOutcomeName[outcome] ?? "unknown", sockets]],
+      );
+      const { proto, address, containerAddress, containerPort } = port;
+      const { container, network } = planned;
+      return [
+        {
+          proto,
+          address,
+          port: port.port,
+          container,
+          network,
+          containerAddress,
+          containerPort,
+          led: counted[HostOutcome.LED] ?? 0n,
+          left: Object.fromEntries(left),
+        },
+      ];
+    });
+  }
+
+  /** By the key's bytes: sockets by HostOutcome, over all CPUs. */
+  #hostPortCounters(): Map<string, bigint[]> {
+    const { kernel, value } = this.kernel.host_port_counters;
+    const counters = new Map<string, bigint[]>();
+    for (const entry of kernel.entries(1024)) {
+      const cpus = decodePerCpu(value, entry.value);
+      const sums = cpus[0]?.sockets.map((_, outcome) =>
+        cpus.reduce((sum, cpu) => sum + (cpu.sockets[outcome] ?? 0n), 0n),
+      );
+      counters.set(entry.key.toString("hex"), sums ?? []);
+    }
+    return counters;
+  }
+
   /** Slots are given from the lowest on, so that the used ones lie together at the start of the array. */
   #endpointCounters(placed: PlacedEndpoint[]): Map<number, Counter[][]> {
     const counters = new Map<number, Counter[][]>();
@@ -186,6 +235,8 @@ const TABLES: ReadonlySet<MapName> = new Set([
   "flow_table_counters",
   "source_blocks",
   "xdp_drops",
+  // With each socket: the kernel lists none.
+  "host_sockets",
 ]);
 /** SLOT_NONE of bpf/lib/types.h: of no endpoint that is known. */
 const SLOT_NONE = 0xffffffff;

@@ -13,7 +13,14 @@ import {
   programNames,
 } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
-import { BpfMap, BpfObject, type BpfProgram, kernelBtfAvailable, NativeError } from "../native/index.js";
+import {
+  BpfMap,
+  BpfObject,
+  type BpfProgram,
+  kernelBtfAvailable,
+  NativeError,
+  netnsCookie,
+} from "../native/index.js";
 import { familyMaps } from "./families.js";
 import { type Maps, mapNames, typedMaps } from "./maps.js";
 import { type Pins, unpin } from "./pins.js";
@@ -33,6 +40,9 @@ const REPLACEABLE: ReadonlySet<MapName> = new Set<MapName>([
   "endpoint_counters",
   "limits_ipv4",
   "limits_ipv6",
+  "host_peers",
+  "host_streams",
+  "host_port_counters",
 ]);
 const FLOW_TABLES: ReadonlySet<MapName> = new Set<MapName>(Object.values(familyMaps.flows));
 
@@ -73,8 +83,9 @@ export function loadPrograms(options: LoadOptions): LoadedPrograms {
       ...settings(options.timeouts),
       ...kernelSettings(release()),
     })) {
-      if (value !== undefined) object.setConstant(name, constants[name as ConstantName].encode(value));
+      if (value !== undefined) object.setConstant(name, constants[name as NumberConstant].encode(value));
     }
+    object.setConstant("host_netns_cookie", constants.host_netns_cookie.encode(netnsCookie()));
     for (const name of FLOW_TABLES) object.setMaxEntries(name, options.flowsMax);
 
     const reused = reusableMaps(options);
@@ -134,8 +145,10 @@ function load(object: BpfObject): void {
   }
 }
 
+type NumberConstant = Exclude<ConstantName, "host_netns_cookie">;
+
 /** The .rodata constants that are set by what the host's conntrack is set to. */
-function settings(t: ConntrackTimeouts): Partial<Record<ConstantName, number>> {
+function settings(t: ConntrackTimeouts): Partial<Record<NumberConstant, number>> {
   return {
     tcp_timeout_syn_sent: t.tcpSynSent,
     tcp_timeout_syn_recv: t.tcpSynRecv,
@@ -151,7 +164,7 @@ function settings(t: ConntrackTimeouts): Partial<Record<ConstantName, number>> {
  * Flags that newer kernels take and older ones refuse: BPF_FIB_LOOKUP_MARK and BPF_F_IPV6 of linux/bpf.h.
  * @param kernel os.release(): "6.12.9-amd64"
  */
-export function kernelSettings(kernel: string): Partial<Record<ConstantName, number>> {
+export function kernelSettings(kernel: string): Partial<Record<NumberConstant, number>> {
   const [major = 0, minor = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
   const since = (m: number, n: number) => major > m || (major === m && minor >= n);
   return { fib_mark_flag: since(6, 10) ? 32 : 0, ipv6_checksum_flag: since(6, 16) ? 128 : 0 };

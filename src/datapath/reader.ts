@@ -77,10 +77,19 @@ export interface PortReading {
   containerPort: number;
 }
 
+/** Sockets of the host's processes that dialled a published port. */
+export interface HostPortReading extends PortReading {
+  /** Led straight to the container. */
+  led: bigint;
+  /** Left on the engine's own way, by the reason why: lower case, from bpf/lib/types.h; only those that there are. */
+  left: Readonly<Record<string, bigint>>;
+}
+
 export interface DatapathReader {
   endpoints(): EndpointReading[];
   reasons(): ReasonReading[];
   maps(): MapReading[];
   flows(): FlowsReading;
   ports(): PortReading[];
+  hostPorts(): HostPortReading[];
 }

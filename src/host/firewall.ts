@@ -3,16 +3,19 @@ import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { errorCode, errorMessage } from "../errors.js";
 import { FAMILIES, type Family, type PerFamily, perFamily } from "../ip.js";
+import { type EngineDials, engineDialsByRuleset, engineDialsBySaved } from "./engine_dials.js";
 import {
   type EngineTraces,
   engineNatByRuleset,
   engineNatBySaved,
   type ForeignRule,
   foreignChains,
+  foreignDialChain,
+  foreignDialRule,
   foreignRules,
   hasIptables,
 } from "./firewall_rules.js";
-import type { FirewallState } from "./state.js";
+import type { FirewallState, HostDials } from "./state.js";
 import { readSysctl } from "./sysctl.js";
 
 const TIMEOUT_MS = 10_000;
@@ -49,8 +52,9 @@ export async function lookAtFirewall(
     6: readSysctl("net.bridge.bridge-nf-call-ip6tables") === "1",
   };
   const ruleset = await orError(nftRuleset());
-  const foreign: ForeignRule[] = [];
+  const foreign: Unread[] = [];
   const engineNat = { 4: false, 6: false };
+  const dials: Record<Family, HostDials> = { 4: { ...NO_DIALS }, 6: { ...NO_DIALS } };
   if (ruleset instanceof Error) {
     // Without the tool nobody has written tables of the bridge family by it.
     const bridged = bridgedToo[4] || bridgedToo[6] || errorCode(ruleset) !== "ENOENT";
@@ -58,7 +62,10 @@ export async function lookAtFirewall(
   } else {
     try {
       foreign.push(...foreignChains(ruleset, bridgedToo));
-      for (const family of FAMILIES) engineNat[family] ||= engineNatByRuleset(ruleset, family);
+      for (const family of FAMILIES) {
+        engineNat[family] ||= engineNatByRuleset(ruleset, family);
+        addDials(dials, family, engineDialsByRuleset(ruleset, family), foreignDialChain(ruleset, family));
+      }
     } catch (error) {
       foreign.push(unreadable(error, FAMILIES, true));
     }
@@ -78,13 +85,17 @@ export async function lookAtFirewall(
     }
     foreign.push(...foreignRules(saved, family, engine, uplinks, bridgedToo[family]));
     engineNat[family] ||= engineNatBySaved(saved);
+    addDials(dials, family, engineDialsBySaved(saved, family), foreignDialRule(saved, engine));
   }
+  for (const { text, families } of foreign.filter((rule) => rule.unread))
+    for (const family of families) dials[family].obstacle ??= text.slice(0, TEXT_MAX);
   return {
     routingObstacle: perFamily((family) =>
       foreign.find((rule) => rule.routed && rule.families.includes(family))?.text.slice(0, TEXT_MAX),
     ),
     bridgingObstacle: foreign.find((rule) => rule.bridged)?.text.slice(0, TEXT_MAX),
     engineNat,
+    dials,
     foreignRules: createHash("sha256").update(JSON.stringify(foreign)).digest("hex"),
   };
 }
@@ -99,8 +110,28 @@ export function usesLegacyTables(family?: Family): boolean {
   }
 }
 
-function unreadable(error: unknown, families: readonly Family[], bridged: boolean): ForeignRule {
-  return { text: `the rules can't be read: ${errorMessage(error)}`, families, routed: true, bridged };
+type Unread = ForeignRule & { unread?: true };
+
+function unreadable(error: unknown, families: readonly Family[], bridged: boolean): Unread {
+  const text = `the rules can't be read: ${errorMessage(error)}`;
+  return { text, families, routed: true, bridged, unread: true };
+}
+
+const NO_DIALS: HostDials = { obstacle: undefined, translated: "none", masqueraded: new Map() };
+
+/** Adds what one of the tools tells. */
+function addDials(
+  dials: Record<Family, HostDials>,
+  family: Family,
+  { translated, masqueraded }: EngineDials,
+  obstacle: string | undefined,
+): void {
+  const before = dials[family];
+  dials[family] = {
+    obstacle: before.obstacle ?? obstacle?.slice(0, TEXT_MAX),
+    translated: translated === "none" ? before.translated : translated,
+    masqueraded: new Map([...before.masqueraded, ...masqueraded]),
+  };
 }
 
 const EMPTY_RULESET = '{"nftables": []}';

@@ -37,6 +37,15 @@ const PASSED: Readonly<Record<string, readonly string[]>> = {
   security: ["FORWARD"],
 };
 
+/** Those that connections of the host's own to a published port pass, as sent by the host and as answered to it. */
+const DIALLED: Readonly<Record<string, readonly string[]>> = {
+  raw: ["OUTPUT", "PREROUTING"],
+  mangle: ["OUTPUT", "POSTROUTING", "PREROUTING", "INPUT"],
+  nat: ["OUTPUT", "POSTROUTING", "INPUT"],
+  filter: ["OUTPUT", "INPUT"],
+  security: ["OUTPUT", "INPUT"],
+};
+
 const STANDARD_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /**
@@ -51,6 +60,7 @@ const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
   ],
   nat: [
     /^-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER(-INGRESS)?$/,
+    /^-A OUTPUT (! -d (127\.0\.0\.0\/8|::1\/128) )?-m addrtype --dst-type LOCAL -j DOCKER(-INGRESS)?$/,
     /^-A POSTROUTING -s \S+ ! -o (?<own>\S+) -j (MASQUERADE|SNAT --to-source (?<snat>\S+))$/,
     /^-A POSTROUTING -o (?<bridge>\S+) -m addrtype --src-type LOCAL -j (MASQUERADE|SNAT --to-source \S+)$/,
     // A container that reaches its own published port (hairpin): never from one container to another.
@@ -93,27 +103,59 @@ export function foreignRules(
 ): ForeignRule[] {
   const families = [family];
   const found: ForeignRule[] = [];
-  const { tables, unreadable } = parseSaved(saved);
+  const unreadable = walkRules(saved, PASSED, ({ table, text, rule }) => {
+    // The engine makes filter's FORWARD drop, and has an ACCEPT for all that may pass.
+    if (rule === undefined && table === "filter") return false;
+    const routed = concerns(text, (name) => uplinks.has(name) || isEngineBridge(name, engine));
+    const bridged = bridgedToo && concerns(text, (name) => isEngineBridge(name, engine));
+    if ((!routed && !bridged) || (rule !== undefined && isEngineRule(table, rule, engine))) return false;
+    found.push({ text: `${table}: ${text}`, families, routed, bridged });
+    return true;
+  });
   for (const text of unreadable) found.push({ text, families, routed: true, bridged: bridgedToo });
+  return found;
+}
+
+/**
+ * The first rule or policy of iptables that is not the engine's and may concern what processes of the host send to published
+ * ports, or what they get from there; undefined: none does.
+ */
+export function foreignDialRule(saved: string, engine: EngineTraces): string | undefined {
+  let first: string | undefined;
+  const [unreadable] = walkRules(saved, DIALLED, ({ table, text, rule }) => {
+    if (!concerns(text, (name) => name === "lo" || isEngineBridge(name, engine))) return false;
+    if (rule !== undefined && isEngineRule(table, rule, engine)) return false;
+    first ??= `${table}: ${text}`;
+    return false;
+  });
+  return first ?? unreadable;
+}
+
+/**
+ * Shows every rule of the named chains, and every policy of theirs that lets not everything pass, to `visit`; where that says
+ * so, the chain that the rule leads to as well.
+ * @returns lines that say what could not be printed
+ */
+function walkRules(
+  saved: string,
+  passed: Readonly<Record<string, readonly string[]>>,
+  visit: (found: { table: string; text: string; rule?: string }) => boolean,
+): string[] {
+  const { tables, unreadable } = parseSaved(saved);
   for (const [table, { policies, rules }] of tables) {
-    const chains = new Set(PASSED[table] ?? []);
+    const chains = new Set(passed[table] ?? []);
     // The set grows while it is walked: by the chains that are led to.
     for (const chain of chains) {
       const policy = policies.get(chain) ?? "-";
-      // The engine makes filter's FORWARD drop, and has an ACCEPT for all that may pass.
-      if (policy !== "-" && policy !== "ACCEPT" && table !== "filter")
-        found.push({ text: `${table}: ${chain} ${policy}`, families, routed: true, bridged: bridgedToo });
+      if (policy !== "-" && policy !== "ACCEPT") visit({ table, text: `${chain} ${policy}` });
       for (const rule of rules.get(chain) ?? []) {
-        const routed = concerns(rule, (name) => uplinks.has(name) || isEngineBridge(name, engine));
-        const bridged = bridgedToo && concerns(rule, (name) => isEngineBridge(name, engine));
-        if ((!routed && !bridged) || isEngineRule(table, rule, engine)) continue;
-        found.push({ text: `${table}: ${rule}`, families, routed, bridged });
+        if (!visit({ table, text: rule, rule })) continue;
         const target = / -[jg] (\S+)/.exec(withoutQuoted(rule))?.[1];
         if (target !== undefined && !ENGINES_CHAINS.test(target)) chains.add(target);
       }
     }
   }
-  return found;
+  return unreadable;
 }
 
 /**
@@ -126,10 +168,7 @@ export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): 
   const objects = parseRuleset(ruleset);
   const found: ForeignRule[] = [];
   for (const { chain } of objects) {
-    if (chain?.hook === undefined || !sees(chain) || isKnownChain(chain)) continue;
-    const idle =
-      chain.policy !== "drop" && !objects.some(({ rule }) => isOf(rule, chain) && rule?.chain === chain.name);
-    if (idle) continue;
+    if (chain?.hook === undefined || !sees(chain) || isKnownChain(chain) || isIdle(chain, objects)) continue;
     const behind = objects.filter(({ chain: other, rule, set, map }) =>
       isOf(other ?? rule ?? set ?? map, chain),
     );
@@ -139,6 +178,21 @@ export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): 
     found.push({ text, families, routed: true, bridged, behind });
   }
   return found;
+}
+
+/**
+ * The first chain of nftables that is neither iptables' nor the engine's and may concern what processes of the host send to
+ * published ports, of a family, or what they get from there. Parameters as foreignChains().
+ */
+export function foreignDialChain(ruleset: string, family: Family): string | undefined {
+  const objects = parseRuleset(ruleset);
+  for (const { chain } of objects) {
+    if (chain?.hook === undefined || chain.hook === "forward" || !familiesOf(chain).includes(family))
+      continue;
+    if (chain.family === "arp" || isKnownChain(chain) || isIdle(chain, objects)) continue;
+    return `nftables: table ${chain.family} ${chain.table}, chain ${chain.name}`;
+  }
+  return undefined;
 }
 
 /** Whether iptables keeps rules of a family in nftables. Parameters as foreignChains(). */
@@ -166,12 +220,12 @@ export function engineNatByRuleset(ruleset: string, family: Family): boolean {
   );
 }
 
-interface SavedTable {
+export interface SavedTable {
   policies: Map<string, string>;
   rules: Map<string, string[]>;
 }
 
-function parseSaved(saved: string): { tables: Map<string, SavedTable>; unreadable: string[] } {
+export function parseSaved(saved: string): { tables: Map<string, SavedTable>; unreadable: string[] } {
   const tables = new Map<string, SavedTable>();
   const unreadable: string[] = [];
   let name = "";
@@ -223,7 +277,7 @@ function withoutQuoted(rule: string): string {
 }
 
 /** As nft's JSON has it (libnftables-json(5)); what is not read is left out. */
-interface NftChain {
+export interface NftChain {
   family: string;
   table: string;
   name: string;
@@ -235,19 +289,26 @@ interface NftChain {
 
 type NftPart = { family?: string; table?: string; chain?: string };
 
-interface NftObject {
+export interface NftObject {
   chain?: NftChain;
-  rule?: NftPart;
+  rule?: NftPart & { expr?: unknown };
   set?: NftPart;
   map?: NftPart;
 }
 
-const NFT_FAMILY: PerFamily<string> = { 4: "ip", 6: "ip6" };
+export const NFT_FAMILY: PerFamily<string> = { 4: "ip", 6: "ip6" };
 
 const LINK_FAMILIES: ReadonlySet<string> = new Set(["bridge", "netdev"]);
 
-function parseRuleset(ruleset: string): NftObject[] {
+export function parseRuleset(ruleset: string): NftObject[] {
   return (JSON.parse(ruleset) as { nftables: NftObject[] }).nftables;
+}
+
+/** Nothing in it, and nothing that it does to what comes to its end. */
+function isIdle(chain: NftChain, objects: readonly NftObject[]): boolean {
+  return (
+    chain.policy !== "drop" && !objects.some(({ rule }) => isOf(rule, chain) && rule?.chain === chain.name)
+  );
 }
 
 /** What is forwarded passes the bridge's input and output as well: between its ports and the bridge as a host's device. */
@@ -270,7 +331,7 @@ function isOurs({ family, table }: NftChain): boolean {
   return family === "inet" && table === "fairway";
 }
 
-function isEngines({ family, table }: NftChain): boolean {
+export function isEngines({ family, table }: NftChain): boolean {
   return (family === "ip" || family === "ip6") && table === "docker-bridges";
 }
 

@@ -1,5 +1,6 @@
 import type { Address, Family, PerFamily } from "../ip.js";
 import type { NetAddress, NetLink } from "../native/index.js";
+import type { EngineDials } from "./engine_dials.js";
 
 /** net.netfilter.nf_conntrack_*; all in seconds. */
 export interface ConntrackTimeouts {
@@ -34,6 +35,12 @@ export interface ConntrackTable {
   max: number;
 }
 
+/** What the firewall does with connections of the host's own to published ports. */
+export interface HostDials extends EngineDials {
+  /** The first rule that is not the engine's and may concern them, or why it can't be known. */
+  obstacle: string | undefined;
+}
+
 /** What of the host's firewall is not the engine's. */
 export interface FirewallState {
   /**
@@ -48,6 +55,7 @@ export interface FirewallState {
    * before 27 leave IPv6's by default: then ports are docker-proxy's, and nothing is masqueraded.
    */
   engineNat: PerFamily<boolean>;
+  dials: PerFamily<HostDials>;
   /** Differs when any of them has changed. */
   foreignRules: string;
 }

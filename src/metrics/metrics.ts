@@ -6,6 +6,7 @@ import { conntrack } from "./collectors/conntrack.js";
 import { endpoints } from "./collectors/endpoints.js";
 import { engine } from "./collectors/engine.js";
 import { flows } from "./collectors/flows.js";
+import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
 import { processCollector } from "./collectors/process.js";
 import { reasons } from "./collectors/reasons.js";
@@ -35,6 +36,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     endpoints(registry, options),
     reasons(registry, options),
     flows(registry, options),
+    hostSockets(registry, options),
     conntrack(registry),
     maps(registry, options),
     reconcileCollector,

@@ -93,6 +93,8 @@ export interface Addon {
   listConntrack(family: number): ConntrackEntry[];
   deleteConntrack(original: ConntrackTuple): boolean;
   deleteConntrackOf(family: number, address: string): boolean;
+  netnsCookie(): bigint;
+  redialUdp(pid: number, cookie: bigint, address: Uint8Array, port: number): boolean;
   updateConntrackTcp(updates: ConntrackTcpUpdate[]): number;
 }
 

@@ -45,4 +45,5 @@ export {
   tcxPrograms,
 } from "./program.js";
 export { RingBuffer } from "./ring-buffer.js";
+export { netnsCookie, redialUdp } from "./socket.js";
 export { enterNetworkNamespace, kernelBtfAvailable, possibleCpus, supportsTcx } from "./system.js";

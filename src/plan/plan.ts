@@ -17,6 +17,7 @@ import {
 } from "../ip.js";
 import type { NetLink } from "../native/index.js";
 import { gatewayEndpoints } from "./gateway.js";
+import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { isNat } from "./nat.js";
 import { planPolicy } from "./policy.js";
 import { planPorts } from "./ports.js";
@@ -48,6 +49,9 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
     ports,
     hostAddresses: hostAddresses(host),
     uplinks,
+    hostPorts: planHostPorts(gateways, host, options, warnings),
+    hostDialled: planHostAddresses(host, engineBridges),
+    hostSockets: options.hostSockets !== "off",
     policy,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),

@@ -20,6 +20,12 @@ export interface Plan {
   hostAddresses: Address[];
   /** Sorted by ifindex. */
   uplinks: PlannedUplink[];
+  /** Published ports as processes of the host dial them; of both families; sorted by protocol, address and port. */
+  hostPorts: PlannedHostPort[];
+  /** The host's addresses that can be dialled, but for loopback; both families, sorted. */
+  hostDialled: PlannedHostAddress[];
+  /** Whether the programs at the socket calls may be attached at all. */
+  hostSockets: boolean;
   policy: PlannedPolicy;
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
@@ -75,6 +81,37 @@ export interface PlannedPort {
   containerPort: number;
 }
 
+/** What stands between a process of the host and the container: the engine's translation, or docker-proxy. */
+export type HostWay = "translated" | "proxied";
+
+/** A published port, dialled by a process of the host. */
+export interface PlannedHostPort {
+  proto: "tcp" | "udp";
+  /** The host address that it is published on; "0.0.0.0", "::": any of the host's of that family, loopback too. */
+  address: Address;
+  port: number;
+  endpointId: string;
+  /** IPv4 also where `address` is IPv6: a container without IPv6 behind docker-proxy. */
+  containerAddress: Address;
+  containerPort: number;
+  /** The way of connections to loopback addresses; undefined: left to the engine. */
+  loopback: HostWay | undefined;
+  /** The way of connections to the host's other addresses. */
+  addresses: HostWay | undefined;
+  /** Translated connections to those keep the source that they had before (which they do unless masqueraded). */
+  keepSource: boolean;
+  /** The source of translated connections otherwise; undefined: as the route to the container has it. */
+  source: Address | undefined;
+}
+
+export interface PlannedHostAddress {
+  address: Address;
+  /** Of connections to it. */
+  source: Address;
+  /** The bridge of the engine's that has it; undefined: another device. */
+  bridgeIfindex: number | undefined;
+}
+
 export interface PlannedUplink {
   ifindex: number;
   name: string;
@@ -104,6 +141,8 @@ export interface PlanWarning {
     | "endpoint_duplicate_address"
     | "bridging_filtered"
     | "connections_filtered"
+    | "dials_filtered"
+    | "host_sockets"
     | "forwarding_off"
     | "conntrack_nearly_full"
     | "port_conflict"
@@ -124,4 +163,10 @@ export interface PlanWarning {
 export interface PlanOptions extends PolicyOptions {
   /** Names of the devices that lead outside; empty: chosen by what the host has. */
   uplinks: string[];
+  /** Default "auto". */
+  hostSockets?: HostSocketsMode;
 }
+
+export const HOST_SOCKETS_MODES = ["auto", "off"] as const;
+/** Whether processes of the host are led to published ports at their socket calls. */
+export type HostSocketsMode = (typeof HOST_SOCKETS_MODES)[number];

@@ -54,6 +54,7 @@ function plainValues(config: Config): Record<Key, unknown> {
     allow: config.allow.map(formatNetwork),
     deny: config.deny.map(formatNetwork),
     xdp: config.xdp,
+    "host-sockets": config.hostSockets,
     "log-format": config.logFormat,
     "log-level": config.logLevel,
     once: config.once,

@@ -18,6 +18,7 @@ export function addRun(program: Command, context: Context): void {
     "allow",
     "deny",
     "xdp",
+    "host-sockets",
     "log-format",
     "log-level",
     "once",

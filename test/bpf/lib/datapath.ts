@@ -139,7 +139,8 @@ export class Datapath {
    * families; no flows, no conntrack entries.
    */
   reset(): void {
-    for (const name of mapNames) this.#clear(name);
+    // What is kept with sockets goes with them, and can't be listed.
+    for (const name of mapNames) if (mapDefinitions[name].type !== "sk_storage") this.#clear(name);
     this.#portsMarked = false;
     for (const family of FAMILIES) {
       for (const entry of listConntrack(family)) deleteConntrack(entry.original);

@@ -1,6 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { HostWatch } from "../../../src/controller/host_watch.js";
 import { hostState } from "../../../src/host/snapshot.js";
+import { perFamily } from "../../../src/ip.js";
 import { planOf } from "../datapath/scene.js";
 import { closing, enterNewNamespace, eventually, ifindexOf, run } from "../native/support.js";
 
@@ -57,6 +58,7 @@ async function watched(): Promise<void> {
     routingObstacle: { 4: undefined, 6: undefined },
     bridgingObstacle: undefined,
     engineNat: { 4: true, 6: true },
+    dials: perFamily(() => ({ obstacle: undefined, translated: "none" as const, masqueraded: new Map() })),
     foreignRules: "",
   };
   watch.know(host, planOf([], { uplinks: [uplink] }), new Set());

@@ -90,6 +90,8 @@ describe("a first plan", () => {
       ports_ipv6: [],
       host_addresses_ipv4: [["198.18.0.5", 1]],
       host_addresses_ipv6: [],
+      host_dialled: [],
+      host_ports: [],
       uplinks: [[2, expect.objectContaining({ ipv4Count: 1, ipv6: "::" })]],
     });
   });

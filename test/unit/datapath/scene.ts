@@ -62,6 +62,9 @@ export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {})
     endpoints,
     ports: [],
     hostAddresses: ["198.18.0.5"],
+    hostPorts: [],
+    hostDialled: [],
+    hostSockets: true,
     uplinks: [
       {
         ifindex: 2,

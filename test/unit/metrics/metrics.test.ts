@@ -165,6 +165,23 @@ describe("metrics", () => {
     source.flowsCountedAt = 0;
   });
 
+  it("counts the host's sockets by published port, and those that were left with the reason", async () => {
+    const { source, metrics } = setUp();
+    const port = {
+      proto: "tcp",
+      address: "::",
+      port: 8080,
+      containerAddress: "172.17.0.2",
+      containerPort: 80,
+    } as const;
+    source.hostPorts = [{ ...port, container: "web", network: "bridge", led: 3n, left: { bound: 2n } }];
+    const labels = 'container="web",network="bridge",proto="tcp",published="[::]:8080"';
+    expect(samples(await metrics.scrape(), "fairway_host_sockets_total")).toEqual([
+      `fairway_host_sockets_total{${labels},path="fast",reason=""} 3`,
+      `fairway_host_sockets_total{${labels},path="slow",reason="bound"} 2`,
+    ]);
+  });
+
   it("does not let an engine's event types grow the label", async () => {
     const { metrics } = setUp();
     for (let i = 0; i < 100; i++) metrics.observer.engineEvent?.(`type-${i}`, "x");

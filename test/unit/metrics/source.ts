@@ -1,5 +1,10 @@
 import type { DaemonStatus, MetricsSource } from "../../../src/controller/daemon.js";
-import type { DatapathReader, EndpointReading, ReasonReading } from "../../../src/datapath/reader.js";
+import type {
+  DatapathReader,
+  EndpointReading,
+  HostPortReading,
+  ReasonReading,
+} from "../../../src/datapath/reader.js";
 
 /** A daemon that is ready, with nothing on it. */
 export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
@@ -20,7 +25,8 @@ export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
       error: undefined,
     },
     uplinks: [],
-    counts: { endpoints: 0, ports: 0, flows: 0, flowsMax: 1024 },
+    hostSockets: "attached",
+    counts: { endpoints: 0, ports: 0, hostPorts: 0, flows: 0, flowsMax: 1024 },
     reconcile: { count: 1, failures: 0, lastSuccessAt: 1_700_000_000_500, last: undefined },
     warnings: [],
     ...change,
@@ -53,6 +59,7 @@ export class FakeSource implements MetricsSource {
   current = status();
   endpoints: EndpointReading[] = [];
   reasons: ReasonReading[] = [];
+  hostPorts: HostPortReading[] = [];
   flowsCountedAt = 1;
   reader: DatapathReader | undefined = {
     endpoints: () => this.endpoints,
@@ -60,6 +67,7 @@ export class FakeSource implements MetricsSource {
     maps: () => [{ map: "ports_ipv4", entries: 3, maxEntries: 1024, failedWrites: 1 }],
     flows: () => ({ entries: 3, maxEntries: 1024, inserted: 9, evicted: 2, countedAt: this.flowsCountedAt }),
     ports: () => [],
+    hostPorts: () => this.hostPorts,
   };
 
   status(): DaemonStatus {

@@ -74,6 +74,11 @@ export function hostFor(engine: EngineState): HostState {
     bridgingObstacle: undefined,
     routingObstacle: { 4: undefined, 6: undefined },
     engineNat: { 4: true, 6: true },
+    // With docker-proxy.
+    dials: {
+      4: { obstacle: undefined, translated: "addresses", masqueraded: new Map() },
+      6: { obstacle: undefined, translated: "addresses", masqueraded: new Map() },
+    },
     foreignRules: "",
   };
 }
