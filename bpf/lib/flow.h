@@ -118,8 +118,8 @@ static __always_inline __u16 flow_mtu(__u32 mtu)
 /* Whether two entries are of the same epoch and between the same endpoints: the one holds if the other does. */
 static __always_inline bool flow_is_pair(const struct flow *flow, const struct flow *answer)
 {
-	return answer->epoch == flow->epoch && answer->from.generation == flow->to.generation &&
-	       answer->to.generation == flow->from.generation;
+	return answer->epoch == flow->epoch && answer->from_generation == flow->to_generation &&
+	       answer->to_generation == flow->from_generation;
 }
 
 /*
