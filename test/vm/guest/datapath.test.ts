@@ -57,7 +57,7 @@ it("attaches its programs as the kernel can", async () => {
   }
 });
 
-describe.each(families)("$name", (family) => {
+describe.each(families.map((family) => [family.name, family] as const))("%s", (_, family) => {
   it("published port and masquerade over TCP", async () => {
     const { client, host, internet } = family.addresses;
     await expectGood(guest, { peer: guest.lab.client, peerAddress: client, hostAddress: host });
