@@ -9,7 +9,8 @@ const cellsOf = (table: Table): number => [...table.values()].reduce((sum, cells
 const settingLine = (setting: (typeof settings)[number]) => {
   const { name, kind, userlandProxy, backend, forward } = setting;
   const proxy = userlandProxy ? "docker-proxy" : "no docker-proxy";
-  const policy = kind === "20.10" ? `, FORWARD's policy ${forward}` : "";
+  // With ip6tables on, this engine closes FORWARD of IPv6 however it finds it.
+  const policy = kind === "20.10" ? `, FORWARD's policy ${forward} in IPv4 and DROP in IPv6` : "";
   return `- **${name}**: engine ${kind}, ${backend}, ${proxy}${policy}`;
 };
 
