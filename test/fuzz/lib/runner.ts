@@ -108,6 +108,8 @@ export class Runner {
     else if (control === "down") await fairway.killFairway();
     else if (control === "up") await fairway.reviveFairway();
     else {
+      // Who follows the engine's events has to be there to follow this one.
+      await fairway.reviveFairway();
       const one = containerAt.get("a2");
       if (one) await this.#both((side) => side.replaceContainer(one));
     }

@@ -210,9 +210,23 @@ export class Side {
     await this.lab.engine.remove(one.place);
     await this.startContainer(one);
     if (!this.#down) await this.#fairway?.knows(one.place);
+    await this.#forgetConnectionsOf(one);
     await this.#stillProxies();
     this.#openPlaces();
     await this.settle();
+  }
+
+  /**
+   * A container that is made anew has nothing to do with its predecessor's connections: fairway forgets them all, the engine those
+   * of published ports only, so that strangers' packets come to the new one until conntrack's timeout.
+   */
+  async #forgetConnectionsOf({ addresses }: Container): Promise<void> {
+    const ends = ["--orig-src", "--orig-dst", "--reply-src", "--reply-dst"];
+    for (const family of this.options.families)
+      for (const end of ends)
+        await this.lab.host.exec(["conntrack", "-D", "-f", `ipv${family}`, end, addresses[family]], {
+          mayFail: true,
+        });
   }
 
   /** Starts fairway and waits until it knows every container. */
