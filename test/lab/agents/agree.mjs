@@ -9,11 +9,16 @@
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { controlCodec, endpointCodec, mapDefinitions } from "../../../dist/generated/index.js";
+import {
+  controlCodec,
+  endpointCodec,
+  FLOW_TICK_SHIFT,
+  mapDefinitions,
+  SLOT_OUTSIDE,
+} from "../../../dist/generated/index.js";
 import { BpfMap, listConntrack } from "../../../dist/native/index.js";
 
 const [dir, grace] = process.argv.slice(2);
-const SLOT_NONE = 0xffffffff;
 const families = [4, 6].filter((family) => existsSync(join(dir, `flows_ipv${family}`)));
 const open = (name) => BpfMap.openPinned(join(dir, name));
 const control = open("control");
@@ -44,7 +49,7 @@ function compare() {
   const { epoch } = controlCodec.decode(control.get(u32(0)));
   const flows = tables.flatMap(readFlows).filter((flow) => holds(flow.value.flow, epoch));
   for (const one of knownConnections()) known.add(one);
-  const now = process.hrtime.bigint();
+  const now = Number((process.hrtime.bigint() >> BigInt(FLOW_TICK_SHIFT)) & 0xffffffffn);
   const still = new Map();
   for (const { key, value } of flows) {
     const connection = connectionOf({ key, value });
@@ -53,7 +58,8 @@ function compare() {
     const id = `${connection} ${created}`;
     const since = missing.get(id) ?? now;
     still.set(id, since);
-    const afterMs = Number((lastSeen - since) / 1_000_000n);
+    // The clock wraps: a difference of 32 bits, signed.
+    const afterMs = (((lastSeen - since) | 0) * 2 ** FLOW_TICK_SHIFT) / 1e6;
     if (afterMs > Number(grace) && report.missing.length < 5)
       report.missing.push({ id, origin, state, flowDirection, afterMs });
   }
@@ -71,12 +77,12 @@ function readFlows({ map, key, value }) {
   return entries;
 }
 
-function holds(flow, epoch) {
-  return flow.epoch === epoch && [flow.from, flow.to].every(endHolds);
+function holds({ epoch: of, fromSlot, fromGeneration, toSlot, toGeneration }, epoch) {
+  return of === epoch && endHolds(fromSlot, fromGeneration) && endHolds(toSlot, toGeneration);
 }
 
-function endHolds({ slot, generation }) {
-  if (slot === SLOT_NONE) return true;
+function endHolds(slot, generation) {
+  if (slot === SLOT_OUTSIDE) return true;
   const endpoint = endpoints.get(u32(slot));
   return endpoint !== undefined && endpointCodec.decode(endpoint).generation === generation;
 }
