@@ -418,10 +418,9 @@ struct host_port {
 	__u32 slot;
 	__u32 generation;
 	struct ipv6_address address; /* the container's */
-	struct ipv6_address
-		source; /* what the engine's rules make the source; 0: as the route to the container has it */
-	__be16 port;    /* the container's */
-	__u8 flags;     /* enum host_port_flags */
+	struct ipv6_address source;  /* as the engine's rules make it; 0: as the route to the container does */
+	__be16 port;                 /* the container's */
+	__u8 flags;                  /* enum host_port_flags */
 	__u8 pad;
 };
 

@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.js";
 import { type CleanupReport, cleanup } from "../datapath/cleanup.js";
 import { createLog } from "../log/log.js";
+import { removeSlowPath } from "../slowpath/table.js";
 import type { Context } from "./context.js";
 import { type OutputFormat, print } from "./output.js";
 import { requireBuilt, requireRoot, thisHost } from "./preflight.js";
@@ -12,7 +13,12 @@ export async function runCleanup(config: Config, format: OutputFormat, context: 
   requireRoot(host, "cleanup");
   requireBuilt(host);
   const log = createLog({ format: config.logFormat, level: config.logLevel });
-  const report = await cleanup({ bpffs: config.bpffs, stateDir: config.stateDir, log });
+  const report = await cleanup({
+    bpffs: config.bpffs,
+    stateDir: config.stateDir,
+    log,
+    removeTables: removeSlowPath,
+  });
   print(context, format, report, () => describe(report, context));
   if (isEmpty(report)) context.say(`nothing of fairway at ${config.bpffs}`);
 }

@@ -308,7 +308,7 @@ export class Daemon implements MetricsSource {
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");
-    return { ...host, ...firewall, ...this.#slowPath?.nat(firewall) };
+    return { ...host, ...firewall, ...this.#slowPath?.nat(engine, firewall) };
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */

@@ -4,8 +4,6 @@ import type { Logger } from "pino";
 import { errorMessage, UserError } from "../errors.js";
 import { writeSysctl } from "../host/sysctl.js";
 import { supportsTcx } from "../native/index.js";
-import { TABLE } from "../slowpath/ruleset.js";
-import { removeSlowPath } from "../slowpath/table.js";
 import { somebodyListens } from "../unix_socket.js";
 import { handOverFlows } from "./handover.js";
 import { detachAll } from "./links.js";
@@ -17,6 +15,8 @@ export interface CleanupOptions {
   bpffs: string;
   stateDir: string;
   log: Logger;
+  /** Takes mode replace's rules away; returns the names of the tables that there were. */
+  removeTables: () => Promise<string[]>;
 }
 
 /** What `cleanup` found and removed. All empty: there was nothing of fairway. */
@@ -61,7 +61,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
   if (links.length > 0) handedOver += handOverFlows(pins, log);
 
   // Where there is no datapath either, a table of this name is somebody else's.
-  const tables = ours && (await removeSlowPath()) ? [TABLE] : [];
+  const tables = ours ? await options.removeTables() : [];
   const sysctls: string[] = [];
   for (const [name, value] of Object.entries(ours ? saved.sysctls : {})) {
     try {

@@ -3,6 +3,7 @@ import { StateFile } from "../datapath/state_file.js";
 import type { EngineState } from "../docker/model.js";
 import { UserError } from "../errors.js";
 import type { FirewallState } from "../host/state.js";
+import { type Family, perFamily } from "../ip.js";
 import { planSlowPath, type SlowPath } from "../plan/slow_path.js";
 import { filterBridged } from "./bridge_filter.js";
 import { TABLE } from "./ruleset.js";
@@ -37,11 +38,27 @@ export class SlowPathKeeper {
   }
 
   /**
-   * Addresses are translated here, by fairway's rules.
+   * What is translated here, by fairway's rules: all that an engine without docker-proxy would.
    * @throws UserError where the engine has rules of its own
    */
-  nat({ engineNat }: FirewallState): Pick<FirewallState, "engineNat"> {
-    if (!engineNat[4] && !engineNat[6]) return { engineNat: { 4: true, 6: true } };
+  nat(engine: EngineState, { engineNat, dials }: FirewallState): Pick<FirewallState, "engineNat" | "dials"> {
+    if (!engineNat[4] && !engineNat[6]) {
+      const { networks } = planSlowPath(engine);
+      const masqueraded = (family: Family) =>
+        new Map(
+          networks.flatMap(({ bridge, ip }) =>
+            ip[family]?.masquerade ? [[bridge, ip[family].snatAddress] as const] : [],
+          ),
+        );
+      return {
+        engineNat: { 4: true, 6: true },
+        dials: perFamily((family) => ({
+          obstacle: dials[family].obstacle,
+          translated: "all",
+          masqueraded: masqueraded(family),
+        })),
+      };
+    }
     throw new UserError("mode replace is for an engine that writes no rules, and this one has some", {
       remedy: `put ${DAEMON_JSON} into /etc/docker/daemon.json, restart the engine, and remove the rules that it has left (a reboot does)`,
     });

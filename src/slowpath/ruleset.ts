@@ -135,22 +135,25 @@ function translation(family: Family): string {
 
 /**
  * What leaves a network gets the host's address; and so does what comes back to it through a published port, or its answers
- * would go straight from container to container.
+ * would go straight from container to container. What the host itself sends into it gets the gateway's, as from an engine without
+ * docker-proxy.
  */
 function masquerading({ bridge, ip: both }: SlowNetwork, family: Family): string[] {
   const own: SlowIp | undefined = both[family];
   if (own === undefined || !own.masquerade) return [];
   const { ip } = NFT[family];
   const translate = own.snatAddress === undefined ? "masquerade" : `snat ${ip} to ${own.snatAddress}`;
-  return own.subnets.flatMap((text) => {
-    const network = parseNetwork(text);
-    const subnet = "problem" in network ? undefined : formatNetwork(network);
-    if (subnet === undefined) throw new UserError(`the engine names a subnet that is none: ${text}`);
-    return [
-      `\t\t${ip} saddr ${subnet} oifname != "${bridge}" ${translate}`,
-      `\t\t${ip} saddr ${subnet} oifname "${bridge}" ct status dnat masquerade`,
-    ];
-  });
+  return own.subnets
+    .flatMap((text) => {
+      const network = parseNetwork(text);
+      const subnet = "problem" in network ? undefined : formatNetwork(network);
+      if (subnet === undefined) throw new UserError(`the engine names a subnet that is none: ${text}`);
+      return [
+        `\t\t${ip} saddr ${subnet} oifname != "${bridge}" ${translate}`,
+        `\t\t${ip} saddr ${subnet} oifname "${bridge}" ct status dnat masquerade`,
+      ];
+    })
+    .concat(`\t\tmeta nfproto ipv${family} oifname "${bridge}" fib saddr type local ${translate}`);
 }
 
 /** New connections into a network: by published ports, and wherever its gateway does not protect it. */

@@ -33,12 +33,12 @@ export class SlowPathTable {
 
 /**
  * Takes the table away.
- * @returns whether it was there
+ * @returns its name, if it was there
  */
-export async function removeSlowPath(): Promise<boolean> {
-  const found = await isThere();
-  if (found) await nft(["-f", "-"], removal());
-  return found;
+export async function removeSlowPath(): Promise<string[]> {
+  if (!(await isThere())) return [];
+  await nft(["-f", "-"], removal());
+  return [TABLE];
 }
 
 async function isThere(): Promise<boolean> {

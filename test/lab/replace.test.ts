@@ -138,7 +138,8 @@ onEveryEngine(
       await expectReached([
         ["front to its own port", front.namespace, addresses.host, published.front, gateway],
         ["front-2 to front's port", front2.namespace, addresses.host, published.front, gateway],
-        ["host to front's port", lab.host, addresses.host, published.front, addresses.host],
+        ["host to front's port", lab.host, addresses.host, published.front, gateway],
+        ["host to front's port by loopback", lab.host, "127.0.0.1", published.front, gateway],
       ]);
     });
 

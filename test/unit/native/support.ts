@@ -153,11 +153,11 @@ export function frame(size = 64): Buffer {
   return packet;
 }
 
-/** Waits until the condition holds; fails after two seconds. */
+/** Waits until the condition holds; fails after ten seconds. */
 export async function eventually(condition: () => boolean): Promise<void> {
-  const end = Date.now() + 2000;
+  const end = Date.now() + 10_000;
   while (!condition()) {
-    if (Date.now() > end) throw new Error("it did not happen within two seconds");
+    if (Date.now() > end) throw new Error("it did not happen within ten seconds");
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
