@@ -32,10 +32,11 @@ SETTING __u64 host_netns_cookie = 0;
 
 /*
  * How often a busy flow entry refreshes its conntrack entry: what bounds both its cost and how long a deleted entry is outlived.
+ * A little less than a second, so that what comes once a second refreshes it every time, or it would be every other time.
  * Where more flows are busy than a CPU may refresh in a second, they wait for their turn, but not for longer than the second
  * figure, well below the shortest timeout that is refreshed (UDP's 30 s).
  */
-#define CONNTRACK_SYNC_INTERVAL TICKS_PER_SEC
+#define CONNTRACK_SYNC_INTERVAL (TICKS_PER_SEC * 7 / 8)
 #define CONNTRACK_SYNC_LATEST (8 * TICKS_PER_SEC)
 #define CONNTRACK_SYNCS_PER_SEC 10000
 /* The age at which a TCP flow shows the kernel's tracker one packet; shorter connections never pay for it. */
