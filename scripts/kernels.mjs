@@ -33,7 +33,7 @@ export async function provideKernels() {
       const debian = await openDebian(join(kernelsDir, "apt"), progress);
       for (const series of missing) await fetchKernel(debian, series, progress);
     },
-    remedy: "check that deb.debian.org can be reached, then run it again",
+    remedy: "check that this system's Debian mirror can be reached, then run it again",
   });
   return kernelSeries.map(kernelDir);
 }

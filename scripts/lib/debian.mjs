@@ -1,5 +1,5 @@
-// Packages of Debian 12 and its backports, whatever this system's own sources are: apt with a configuration, lists and
-// a cache of its own. Nothing of the system's apt is changed.
+// Packages of Debian 12 and its backports, from the mirror that this system uses, whatever suites it takes from there: apt with a
+// configuration, lists and a cache of its own. Nothing of the system's apt is changed.
 
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,11 +7,20 @@ import { hasApt } from "./checks.mjs";
 import { ask, Failure, run } from "./run.mjs";
 
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
-const mirror = "http://deb.debian.org";
 
-/** @param {string} path below the mirror @param {string} suites */
-const stanza = (path, suites) =>
-  `Types: deb\nURIs: ${mirror}/${path}\nSuites: ${suites}\nComponents: main\nSigned-By: ${keyring}\n`;
+/** Where this system's apt finds an archive. @param {string} archive @throws {Failure} nowhere */
+function mirrorOf(archive) {
+  const listed = ask(["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]) ?? "";
+  const found = listed.split("\n").find((uri) => uri.endsWith(`/${archive}/`));
+  if (found !== undefined) return found;
+  throw new Failure(`apt has no source for Debian's archive "${archive}"`, {
+    remedy: "run it on Debian, after apt-get update",
+  });
+}
+
+/** @param {string} archive @param {string} suites */
+const stanza = (archive, suites) =>
+  `Types: deb\nURIs: ${mirrorOf(archive)}\nSuites: ${suites}\nComponents: main\nSigned-By: ${keyring}\n`;
 
 /**
  * @typedef {object} Debian
@@ -25,7 +34,7 @@ const stanza = (path, suites) =>
  * @param {string} directory where lists and configuration are kept
  * @param {(line: string) => void} progress
  * @returns {Promise<Debian>}
- * @throws {Failure} without apt, Debian's keys or its mirror
+ * @throws {Failure} without apt, Debian's keys or a mirror
  */
 export async function openDebian(directory, progress) {
   if (!hasApt()) throw new Failure("there is no apt-get", { remedy: "run it on Debian or Ubuntu" });
