@@ -4,7 +4,7 @@
 import type { QuicAnswer, UdpAnswer } from "./answers.js";
 import type { Family } from "./families.js";
 import { Capture, type Container, Disposers, type Lab, type Namespace, run, sleep } from "./lib/index.js";
-import { learnedMtu, ping, tcp, traceroute, udp } from "./probes.js";
+import { learnedMtu, patience, ping, tcp, traceroute, udp } from "./probes.js";
 import {
   echoRequest,
   hex,
@@ -193,7 +193,7 @@ export const narrowRouterProbes: Probes = {
   "TCP both ways at a published port": async ({ lab, target }, family) => {
     const { client, host } = family.addresses;
     return {
-      ...(await tcp(lab.client, host, 7000)),
+      ...(await tcp(lab.client, host, 7000, patience)),
       client: await learnedMtu(lab.client, host),
       container: await learnedMtu(target.namespace, client),
     };
@@ -201,7 +201,7 @@ export const narrowRouterProbes: Probes = {
   "TCP both ways to the outside": async ({ lab, target }, family) => {
     const { internet, host } = family.addresses;
     return {
-      ...(await tcp(target.namespace, internet, 7000)),
+      ...(await tcp(target.namespace, internet, 7000, patience)),
       container: await learnedMtu(target.namespace, internet),
       server: await learnedMtu(lab.internet, host),
     };
@@ -224,11 +224,11 @@ export const narrowDatagramProbes: Probes = {
 /** While the host's own route to the outside has an MTU of 1300. */
 export const narrowHostProbes: Probes = {
   "TCP both ways at a published port": async ({ lab, target }, { addresses }) => ({
-    ...(await tcp(lab.client, addresses.host, 7000)),
+    ...(await tcp(lab.client, addresses.host, 7000, patience)),
     container: await learnedMtu(target.namespace, addresses.client),
   }),
   "TCP both ways to the outside": async ({ target }, { addresses }) => ({
-    ...(await tcp(target.namespace, addresses.internet, 7000)),
+    ...(await tcp(target.namespace, addresses.internet, 7000, patience)),
     container: await learnedMtu(target.namespace, addresses.internet),
   }),
 };
@@ -280,6 +280,8 @@ export async function narrowHost<T>(
   };
   await set("mtu", "1300");
   try {
+    // What the host's routes say holds within a second.
+    await sleep(1500);
     return await work();
   } finally {
     await set();

@@ -29,8 +29,11 @@ export const udp = async (from: Namespace, to: string, port: number, size: numbe
   return { received, seen, errors };
 };
 
-export const tcp = async (from: Namespace, to: string, port: number) => {
-  const { source, ...rest } = await from.ask<TcpAnswer>("tcp.mjs", [to, port, 300_000, 5000]);
+/** What is lost on the way to knowing the path's MTU is sent again, with the engine alone too, and each time after twice as long. */
+export const patience = 20_000;
+
+export const tcp = async (from: Namespace, to: string, port: number, timeoutMs = 5000) => {
+  const { source, ...rest } = await from.ask<TcpAnswer>("tcp.mjs", [to, port, 300_000, timeoutMs]);
   return { ...rest, source: source?.split(" ")[0] };
 };
 
@@ -112,7 +115,7 @@ export const probes: Readonly<Record<string, (place: ProbePlace) => Promise<unkn
   "an upload to a server behind a narrow link": async ({ lab, target }) => {
     await setMtu(lab, "internet", 1300);
     try {
-      const sent = await tcp(target.namespace, addresses.internet, 7000);
+      const sent = await tcp(target.namespace, addresses.internet, 7000, patience);
       return { ...sent, mtu: await learnedMtu(target.namespace, addresses.internet) };
     } finally {
       await setMtu(lab, "internet", 1500);

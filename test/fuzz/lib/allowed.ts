@@ -14,7 +14,7 @@ import {
 } from "./frame.js";
 import type { Arrival } from "./player.js";
 import type { FrameStep, Through } from "./script.js";
-import { portField, read16, untagged, type View, view } from "./view.js";
+import { hasFlag, portField, read16, untagged, type View, view } from "./view.js";
 import { containerAt, containers, gateway, host, isHostAddress, neighbour, type Place } from "./world.js";
 
 /** What a rule is asked about. */
@@ -55,6 +55,12 @@ const rules = {
     odd.size > 0 &&
     isKnown(verdict(step, sent, effects.fairway)) &&
     verdict(step, sent, effects.docker) !== "other",
+
+  /** What a SYN means in the midst of a connection that breaks TCP's rules depends on what the tracker has seen of it. */
+  "odd-syn": ({ step, sent, effects, odd }: Question): boolean =>
+    odd.has("tcp") &&
+    hasFlag(untagged(sent), flag.syn) &&
+    [effects.docker, effects.fairway].every((one) => verdict(step, sent, one) !== "other"),
 
   /** fairway takes any RST for the end of a connection, whatever its sequence: what comes after it meets none, or one still. */
   reset: ({ step, sent, effects, odd }: Question): boolean => {
