@@ -73,8 +73,7 @@ static __always_inline void flow_yield(const flow_key_t *key, const struct packe
 	}
 	flow->flow.fin_seen = 1;
 	flow->flow.state = FLOW_CLOSING;
-	if (answer)
-		answer->flow.state = FLOW_CLOSING;
+	answer->flow.state = FLOW_CLOSING;
 }
 
 /* Whether nothing is expected of the connection after this packet: a RST, or what acknowledges the second FIN. */

@@ -9,6 +9,7 @@ import {
   HostOutcomeName,
   type MapName,
   ReasonName,
+  SLOT_NONE,
   TrafficPath,
   Verdict,
 } from "../generated/index.js";
@@ -238,8 +239,6 @@ const TABLES: ReadonlySet<MapName> = new Set([
   // With each socket: the kernel lists none.
   "host_sockets",
 ]);
-/** SLOT_NONE of bpf/lib/types.h: of no endpoint that is known. */
-const SLOT_NONE = 0xffffffff;
 const COUNTER_BATCH = 1024;
 
 /** What became of flow entries, by FAMILY_INDEX, over all CPUs. */

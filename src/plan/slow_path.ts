@@ -51,8 +51,13 @@ export interface SlowPort {
 
 /** @param before the last plan: ports of endpoints that the engine could not tell more of stay as they were */
 export function planSlowPath(engine: EngineState, before?: SlowPath): SlowPath {
-  const bridged = engine.networks.filter((n) => n.driver === "bridge" && n.bridgeName !== undefined);
-  const networks = bridged.map(
+  const networks = new Map(bridgeNetworks(engine).map((n) => [n.id, n]));
+  return { networks: planSlowNetworks(engine), ports: slowPorts(engine, networks, before?.ports ?? []) };
+}
+
+/** Of every bridge network; sorted by bridge. */
+export function planSlowNetworks(engine: EngineState): SlowNetwork[] {
+  const networks = bridgeNetworks(engine).map(
     (network): SlowNetwork => ({
       bridge: network.bridgeName ?? "",
       internal: network.internal,
@@ -60,10 +65,11 @@ export function planSlowPath(engine: EngineState, before?: SlowPath): SlowPath {
       ip: perFamily((family) => slowIp(network, family)),
     }),
   );
-  return {
-    networks: networks.sort((a, b) => compareText(a.bridge, b.bridge)),
-    ports: slowPorts(engine, new Map(bridged.map((n) => [n.id, n])), before?.ports ?? []),
-  };
+  return networks.sort((a, b) => compareText(a.bridge, b.bridge));
+}
+
+function bridgeNetworks(engine: EngineState): EngineNetwork[] {
+  return engine.networks.filter((n) => n.driver === "bridge" && n.bridgeName !== undefined);
 }
 
 function slowIp(network: EngineNetwork, family: Family): SlowIp | undefined {

@@ -4,7 +4,7 @@ import type { EngineState } from "../docker/model.js";
 import { UserError } from "../errors.js";
 import type { FirewallState } from "../host/state.js";
 import { type Family, perFamily } from "../ip.js";
-import { planSlowPath, type SlowPath } from "../plan/slow_path.js";
+import { planSlowNetworks, planSlowPath, type SlowPath } from "../plan/slow_path.js";
 import { filterBridged } from "./bridge_filter.js";
 import { TABLE } from "./ruleset.js";
 import { SlowPathTable } from "./table.js";
@@ -42,25 +42,25 @@ export class SlowPathKeeper {
    * @throws UserError where the engine has rules of its own
    */
   nat(engine: EngineState, { engineNat, dials }: FirewallState): Pick<FirewallState, "engineNat" | "dials"> {
-    if (!engineNat[4] && !engineNat[6]) {
-      const { networks } = planSlowPath(engine);
-      const masqueraded = (family: Family) =>
-        new Map(
-          networks.flatMap(({ bridge, ip }) =>
-            ip[family]?.masquerade ? [[bridge, ip[family].snatAddress] as const] : [],
-          ),
-        );
-      return {
-        engineNat: { 4: true, 6: true },
-        dials: perFamily((family) => ({
-          obstacle: dials[family].obstacle,
-          translated: "all",
-          masqueraded: masqueraded(family),
-        })),
-      };
+    if (engineNat[4] || engineNat[6]) {
+      throw new UserError("mode replace is for an engine that writes no rules, and this one has some", {
+        remedy: `put ${DAEMON_JSON} into /etc/docker/daemon.json, restart the engine, and remove the rules that it has left (a reboot does)`,
+      });
     }
-    throw new UserError("mode replace is for an engine that writes no rules, and this one has some", {
-      remedy: `put ${DAEMON_JSON} into /etc/docker/daemon.json, restart the engine, and remove the rules that it has left (a reboot does)`,
-    });
+    const networks = planSlowNetworks(engine);
+    const masqueraded = (family: Family) =>
+      new Map(
+        networks.flatMap(({ bridge, ip }) =>
+          ip[family]?.masquerade ? [[bridge, ip[family].snatAddress] as const] : [],
+        ),
+      );
+    return {
+      engineNat: { 4: true, 6: true },
+      dials: perFamily((family) => ({
+        obstacle: dials[family].obstacle,
+        translated: "all",
+        masqueraded: masqueraded(family),
+      })),
+    };
   }
 }

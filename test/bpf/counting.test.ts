@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { Direction, Verdict } from "../../src/generated/types.js";
-import { slot, slotNone, useDatapath } from "./lib/datapath.js";
+import { Direction, SLOT_NONE, Verdict } from "../../src/generated/types.js";
+import { slot, useDatapath } from "./lib/datapath.js";
 import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -88,7 +88,7 @@ onBothFamilies("packets and bytes of an endpoint", datapath, (on) => {
       [
         [slot.web, Direction.RECEIVE, 1],
         [slot.web, Direction.TRANSMIT, 1],
-        [slotNone, Direction.TRANSMIT, 1],
+        [SLOT_NONE, Direction.TRANSMIT, 1],
       ].sort(),
     );
     expect(datapath.reasonEntries().every(({ key }) => key.verdict === Verdict.SLOW)).toBe(true);

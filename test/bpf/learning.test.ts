@@ -5,10 +5,11 @@ import {
   FlowDirection,
   FlowOrigin,
   FlowState,
+  SLOT_OUTSIDE,
 } from "../../src/generated/types.js";
 import { updateConntrackTcp } from "../../src/native/index.js";
 import { about, type KernelConnection, tcpState, timeouts, trackByKernel } from "./lib/conntrack.js";
-import { published, type Run, slot, slotOutside, useDatapath } from "./lib/datapath.js";
+import { published, type Run, slot, useDatapath } from "./lib/datapath.js";
 import { onBothFamilies, secondsBefore } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { moreFragments, type PacketSpec, protocolNumber, tcpFlag } from "./lib/packet.js";
@@ -89,7 +90,7 @@ onBothFamilies("learning", datapath, (on) => {
           sport: 40000,
           daddr: address.web,
           dport: 80,
-          fromSlot: slotOutside,
+          fromSlot: SLOT_OUTSIDE,
           toSlot: slot.web,
           toGeneration: generation,
           origin: FlowOrigin.LEARNED,
@@ -126,7 +127,7 @@ onBothFamilies("learning", datapath, (on) => {
           nextHop: address.client,
           fromSlot: slot.web,
           fromGeneration: generation,
-          toSlot: slotOutside,
+          toSlot: SLOT_OUTSIDE,
           origin: FlowOrigin.LEARNED,
           flowDirection: FlowDirection.REPLY,
           state: FlowState.ESTABLISHED,

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { FlowOrigin } from "../../src/generated/types.js";
+import { FlowOrigin, SLOT_OUTSIDE } from "../../src/generated/types.js";
 import { ANY } from "../../src/ip.js";
-import { published, slot, slotOutside, useDatapath } from "./lib/datapath.js";
+import { published, slot, useDatapath } from "./lib/datapath.js";
 import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { addresses, mac } from "./lib/host.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -47,12 +47,12 @@ onBothFamilies("a container's connection to the outside", datapath, (on) => {
       mtu: 1500,
       fromSlot: slot.web,
       fromGeneration: generation,
-      toSlot: slotOutside,
+      toSlot: SLOT_OUTSIDE,
       origin: FlowOrigin.MADE,
     });
     expect(on.flowFrom(device.uplink0)).toMatchObject({
       ifindex: device.web0,
-      fromSlot: slotOutside,
+      fromSlot: SLOT_OUTSIDE,
       toSlot: slot.web,
       toGeneration: generation,
     });

@@ -1,8 +1,8 @@
 /** Lists hold for connections that a container's own packets open or keep open: those are no way past them. */
 import { expect, test } from "vitest";
-import { type Control, PolicyFlags, SourceVerdict } from "../../src/generated/types.js";
+import { type Control, PolicyFlags, SLOT_NONE, SourceVerdict } from "../../src/generated/types.js";
 import { trackByKernel } from "./lib/conntrack.js";
-import { published, slot, slotNone, useDatapath } from "./lib/datapath.js";
+import { published, slot, useDatapath } from "./lib/datapath.js";
 import { type FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
 
@@ -46,7 +46,7 @@ onBothFamilies("a source that is denied", datapath, (on) => {
     deny(on, address.internet);
     expect(on.fromWeb({ protocol, flags: syn }).verdict).toBe("redirect");
     expect(on.fromOutside(on.answer({ protocol, flags: syn | ack })).verdict).toBe("drop");
-    expect(datapath.reasonEntries().filter(({ key }) => key.slot === slotNone)).toHaveLength(1);
+    expect(datapath.reasonEntries().filter(({ key }) => key.slot === SLOT_NONE)).toHaveLength(1);
   });
 
   test("does not hold up others: an answer that has come past the list opens its direction", () => {

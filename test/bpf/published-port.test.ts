@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
-import { FlowDirection, FlowOrigin } from "../../src/generated/types.js";
+import { FlowDirection, FlowOrigin, SLOT_OUTSIDE } from "../../src/generated/types.js";
 import { ANY, FAMILIES } from "../../src/ip.js";
-import { published, slot, slotOutside, useDatapath } from "./lib/datapath.js";
+import { published, slot, useDatapath } from "./lib/datapath.js";
 import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { protocolNumber, tcpFlag } from "./lib/packet.js";
@@ -64,7 +64,7 @@ onBothFamilies("a TCP connection from outside to a published port", datapath, (o
         sport: 40000,
         daddr: address.web,
         dport: 80,
-        fromSlot: slotOutside,
+        fromSlot: SLOT_OUTSIDE,
         toSlot: slot.web,
         toGeneration: generation,
         origin: FlowOrigin.MADE,
@@ -88,7 +88,7 @@ onBothFamilies("a TCP connection from outside to a published port", datapath, (o
         nextHop: address.client,
         fromSlot: slot.web,
         fromGeneration: generation,
-        toSlot: slotOutside,
+        toSlot: SLOT_OUTSIDE,
         origin: FlowOrigin.MADE,
       },
     });

@@ -52,8 +52,6 @@ const mapNames = Object.keys(mapDefinitions) as MapName[];
 
 /** The slots that the test host's endpoints have. */
 export const slot = { web: 1, db: 2 } as const;
-export const slotNone = 0xffffffff;
-export const slotOutside = 0xffff;
 /** The host's ports; the container's are 80, 53 and 90. */
 export const published = { tcp: 8080, udp: 5353, onSecondAddress: 9090 } as const;
 
