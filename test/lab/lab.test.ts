@@ -15,6 +15,7 @@ import {
   run,
   until,
 } from "./lib/index.js";
+import { Peer } from "./reachability/peer.js";
 
 describe.each(enginesToTest())("lab with engine %s alone", (kind) => {
   let lab: Lab;
@@ -33,6 +34,16 @@ describe.each(enginesToTest())("lab with engine %s alone", (kind) => {
       ]);
       expect(seen.address).toBe(addresses[from]);
     }
+  });
+
+  it("hears a peer's answer to its end, however long and whatever its pieces end with", async () => {
+    const page = "}".repeat(300_000);
+    const serve = `import("node:http").then(({ createServer }) =>
+      createServer((_, to) => to.end("}".repeat(${page.length}))).listen(8100, () => console.log("ready")))`;
+    await lab.internet.spawn([process.execPath, "-e", serve], { disposers: lab.disposers }).waitFor(/ready/);
+    const peer = await Peer.start(lab.client, [], lab.disposers);
+    const question = { protocol: "http", host: `http://${addresses.internet}:8100/` } as const;
+    expect(await peer.ask([question])).toEqual([page]);
   });
 
   it("runs the engine that was asked for", async () => {
@@ -120,8 +131,8 @@ describe("npm run lab", () => {
     async (signal) => {
       const owner = new Background([process.execPath, join(root, "scripts/lab.mjs"), "--engine", kind]);
       await owner.waitFor(/^ready$/m, { timeout: 90_000 });
-      const [, id = ""] = await owner.waitFor(/The lab is up: (fwl-\w+)/);
-      const [, request = ""] = await owner.waitFor(/a request +(\S.*)/);
+      const [, id = ""] = await owner.waitFor(/The lab is up: (fwl-\w+),/);
+      const [, request = ""] = await owner.waitFor(/a request +(\S.*)\n/);
       expect((await run(["sh", "-c", request.replace("curl", "curl -s")])).stdout).toContain("fairway");
       expect(leftOf(id)).not.toEqual([]);
       await owner.stop(signal, 30_000);

@@ -38,9 +38,9 @@ export class Peer {
   async ask(questions: readonly Question[], timeout = 60_000): Promise<string[]> {
     const id = ++this.#asked;
     this.process.write(`${JSON.stringify({ id, questions })}\n`);
-    const [, answers = ""] = await this.process.waitFor(new RegExp(`^{"id":${id},"answers":(.*)}$`, "m"), {
-      timeout,
-    });
+    // To the newline: `$` would match at the end of a piece as well, and the rest may be yet to come.
+    const line = new RegExp(`^{"id":${id},"answers":(.*)}\\n`, "m");
+    const [, answers = ""] = await this.process.waitFor(line, { timeout });
     return JSON.parse(answers) as string[];
   }
 }
