@@ -412,6 +412,7 @@ export class Daemon implements MetricsSource {
         flowsMax: flows?.maxEntries ?? 2 * this.config.flowsMax,
       },
       reconcile: { ...this.#reconciles },
+      leftToEngine: this.#plan?.leftToEngine ?? [],
       warnings: this.#plan?.warnings ?? [],
     };
   }

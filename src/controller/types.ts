@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
+import type { LeftToEngine } from "../plan/labels.js";
 import type { PolicyOptions } from "../plan/policy.js";
 import type { HostSocketsMode, Mode, PlanWarning } from "../plan/types.js";
 
@@ -89,6 +90,8 @@ export interface DaemonStatus {
     lastSuccessAt: number;
     last: ReconcileResult | undefined;
   };
+  /** Containers and networks that a label keeps off the fast path. */
+  leftToEngine: LeftToEngine[];
   warnings: PlanWarning[];
 }
 

@@ -5,6 +5,7 @@
 
 import type { EngineContainer, EngineNetwork } from "../docker/model.js";
 import type { Address, PerFamily } from "../ip.js";
+import type { LeftToEngine } from "./labels.js";
 import type { PlannedPolicy, PolicyOptions } from "./policy.js";
 
 /** Whose rules are the slow path: the engine's own, or fairway's, for an engine that writes none. */
@@ -27,6 +28,8 @@ export interface Plan {
   /** Whether the programs at the socket calls may be attached at all. */
   hostSockets: boolean;
   policy: PlannedPolicy;
+  /** Containers and networks that a label keeps off the fast path; sorted by what and id. */
+  leftToEngine: LeftToEngine[];
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
@@ -146,6 +149,7 @@ export interface PlanWarning {
     | "forwarding_off"
     | "conntrack_nearly_full"
     | "port_conflict"
+    | "label"
     | "policy_label"
     | "uplink_missing"
     | "uplink_is_bridge"
