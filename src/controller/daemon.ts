@@ -308,7 +308,14 @@ export class Daemon implements MetricsSource {
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");
-    return { ...host, ...firewall, ...this.#slowPath?.nat(engine, firewall) };
+    const ignored = this.config.trustFirewall === "ignore";
+    // What doesn't count on the fast path voids nothing of it when it changes.
+    return {
+      ...host,
+      ...firewall,
+      ...(ignored && { foreignRules: "" }),
+      ...this.#slowPath?.nat(engine, firewall),
+    };
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -403,6 +410,7 @@ export class Daemon implements MetricsSource {
         mtu: u.mtu,
         addresses: [...u.addresses.map((a) => a.address), ...(u.ipv6 === undefined ? [] : [u.ipv6])],
       })),
+      trustFirewall: this.config.trustFirewall ?? "auto",
       hostSockets: this.#datapath?.hostSocketsAttached ? "attached" : "not attached",
       counts: {
         endpoints: this.#plan?.endpoints.length ?? 0,

@@ -5,6 +5,7 @@ import { buildInfo } from "./collectors/build-info.js";
 import { conntrack } from "./collectors/conntrack.js";
 import { endpoints } from "./collectors/endpoints.js";
 import { engine } from "./collectors/engine.js";
+import { firewall } from "./collectors/firewall.js";
 import { flows } from "./collectors/flows.js";
 import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
@@ -37,6 +38,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     reasons(registry, options),
     flows(registry, options),
     hostSockets(registry, options),
+    firewall(registry, options),
     conntrack(registry),
     maps(registry, options),
     reconcileCollector,

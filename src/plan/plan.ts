@@ -30,12 +30,13 @@ const NOT_YET = 0x08 | 0x40;
 /** The part of conntrack's table from which on it is nearly full. */
 const NEARLY_FULL = 0.9;
 
-export function plan(engine: EngineState, host: HostState, options: PlanOptions): Plan {
+export function plan(engine: EngineState, seen: HostState, options: PlanOptions): Plan {
   const warnings: PlanWarning[] = engine.warnings.map((message) => ({
     code: "engine",
     message,
     transient: true,
   }));
+  const host = options.trustFirewall === "ignore" ? withoutObstacles(seen, warnings) : seen;
   const leftToEngine = planLeftToEngine(engine, warnings);
   const { endpoints, gateways } = planEndpoints(
     engine,
@@ -63,6 +64,24 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
     leftToEngine,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** The host as if its firewall had no rules of the user's, which is told. */
+function withoutObstacles(host: HostState, warnings: PlanWarning[]): HostState {
+  const { routingObstacle, bridgingObstacle, dials } = host;
+  const first =
+    routingObstacle[4] ?? routingObstacle[6] ?? bridgingObstacle ?? dials[4].obstacle ?? dials[6].obstacle;
+  warnings.push({
+    code: "firewall_ignored",
+    message: `rules of yours don't count on the fast path (trust-firewall: ignore)${first === undefined ? "" : `, though one may concern its connections (${first})`}`,
+    transient: false,
+  });
+  return {
+    ...host,
+    routingObstacle: perFamily(() => undefined),
+    bridgingObstacle: undefined,
+    dials: perFamily((family) => ({ ...dials[family], obstacle: undefined })),
   };
 }
 
