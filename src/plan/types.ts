@@ -168,6 +168,8 @@ export interface PlanWarning {
 export interface PlanOptions extends PolicyOptions {
   /** Names of the devices that lead outside; empty: chosen by what the host has. */
   uplinks: string[];
+  /** Default "accelerate". */
+  mode?: Mode;
   /** Default "auto". */
   hostSockets?: HostSocketsMode;
   /** Default "auto". */
