@@ -89,6 +89,10 @@ export class Daemon implements MetricsSource {
     return this.#datapath?.reader;
   }
 
+  get engineState(): EngineState | undefined {
+    return this.#engineState;
+  }
+
   /**
    * Loads (or adopts) the datapath, connects to the engine and resolves after the first reconcile: ready.
    * @throws UserError for everything that the user can fix; then nothing is left attached that was not there before.
