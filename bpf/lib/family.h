@@ -39,6 +39,8 @@
 #define FIB_SRC(fib) (&(fib)->ipv4_src)
 #define FIB_DST(fib) (&(fib)->ipv4_dst)
 #define NEXT_HOP(neigh) (&(neigh)->ipv4_nh)
+#define SOURCE(ip) (&(ip)->saddr)
+#define DESTINATION(ip) (&(ip)->daddr)
 typedef struct iphdr ip_header_t;
 typedef struct ipv4_address address_t;
 
@@ -52,6 +54,8 @@ typedef struct ipv4_address address_t;
 #define FIB_SRC(fib) ((fib)->ipv6_src)
 #define FIB_DST(fib) ((fib)->ipv6_dst)
 #define NEXT_HOP(neigh) ((neigh)->ipv6_nh)
+#define SOURCE(ip) ((ip)->saddr)
+#define DESTINATION(ip) ((ip)->daddr)
 typedef struct ipv6hdr ip_header_t;
 typedef struct ipv6_address address_t;
 

@@ -33,8 +33,16 @@ export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
     ...optional("gatewayModeIpv4", options[GATEWAY_MODE_IPV4] || undefined),
     ...optional("gatewayModeIpv6", options[GATEWAY_MODE_IPV6] || undefined),
     ...(Number.isInteger(mtu) && mtu > 0 ? { mtu } : {}),
+    ...onParent(driver, options),
     labels: raw.Labels ?? {},
   };
+}
+
+/** The parent and the mode, by the driver's default where none is given. */
+function onParent(driver: string, options: Record<string, string>): Pick<EngineNetwork, "parent" | "mode"> {
+  if (driver !== "ipvlan" && driver !== "macvlan") return {};
+  const mode = driver === "ipvlan" ? options.ipvlan_mode || "l2" : options.macvlan_mode || "bridge";
+  return { ...optional("parent", options.parent || undefined), mode };
 }
 
 function subnets(raw: RawNetwork, family: Family): EngineSubnet[] {

@@ -19,8 +19,9 @@ import type { NetLink } from "../native/index.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { isNat } from "./nat.js";
+import { addressesOfPlanned, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
-import { planPorts } from "./ports.js";
+import { planPorts, withPorts } from "./ports.js";
 import type { GatewayOf, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
 import { planUplinks } from "./uplinks.js";
 
@@ -35,13 +36,15 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
     message,
     transient: true,
   }));
-  const { endpoints, gateways } = planEndpoints(engine, host, warnings);
+  const { endpoints: bridged, gateways } = planEndpoints(engine, host, warnings);
   const engineBridges = new Set(
     engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])),
   );
-  const ports = planPorts(gateways, host.engineNat, warnings);
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
+  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), warnings);
+  const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) => compareText(a.endpointId, b.endpointId));
+  const ports = withPorts(planPorts(gateways, host.engineNat, warnings), onParents.ports, warnings);
   const policy = planPolicy(engine, host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));
   return {
@@ -53,6 +56,8 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
     hostDialled: planHostAddresses(host, engineBridges),
     hostSockets: options.hostSockets !== "off",
     policy,
+    parents: onParents.parents,
+    hostRoutes: onParents.hostRoutes,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
   };
