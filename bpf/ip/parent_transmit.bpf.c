@@ -4,8 +4,8 @@
  * there for, or is made for, is rewritten; the rest goes as the kernel sends it.
  */
 #include "../lib/forward.h"
+#include "../lib/icmp.h"
 #include "../lib/masquerade.h"
-#include "../lib/parent.h"
 #include "../lib/segments.h"
 
 /* A packet that leaves by a parent, and whose it is as far as that is known. */
@@ -16,6 +16,7 @@ struct leaving {
 	const struct endpoint *receiver;
 	__u32 from; /* slots; SLOT_NONE */
 	__u32 to;
+	__u8 proto;
 };
 
 static __always_inline const struct endpoint *find(const address_t *address, __u32 ifindex, __u32 *slot)
@@ -35,6 +36,7 @@ static __always_inline bool look(struct __sk_buff *skb, struct leaving *leaving)
 		return false;
 	address_read(&leaving->saddr, SOURCE(ip));
 	address_read(&leaving->daddr, DESTINATION(ip));
+	leaving->proto = PROTOCOL(ip);
 	leaving->sender = find(&leaving->saddr, skb->ifindex, &leaving->from);
 	leaving->receiver = find(&leaving->daddr, skb->ifindex, &leaving->to);
 	return true;
@@ -49,6 +51,34 @@ static __always_inline int to_container(struct __sk_buff *skb, const struct leav
 		return TCX_NEXT;
 	count(skb, segment_headers_length(skb), leaving->to, DIRECTION_RECEIVE, PATH_FAST);
 	return turn_back(skb, receiver->mac, receiver->bridge_mac);
+}
+
+/* The address of the parent's that its containers are behind; all zero: none. */
+static __always_inline address_t parent_address(__u32 ifindex)
+{
+	const struct uplink *uplink = bpf_map_lookup_elem(&uplinks, &ifindex);
+	address_t none = {};
+
+	if (!uplink)
+		return none;
+#if FAMILY == 4
+	return uplink->ipv4[0].address;
+#else
+	return uplink->ipv6;
+#endif
+}
+
+static __always_inline enum reason translate_icmp(struct __sk_buff *skb, const struct leaving *leaving)
+{
+	address_t source = parent_address(skb->ifindex);
+	enum reason reason;
+
+	if (!(leaving->sender->ip_part.flags & ENDPOINT_IP_MASQUERADE) || address_is_zero(&source))
+		return REASON_NO_MASQUERADE;
+	reason = icmp_masquerade(skb, leaving->sender, leaving->from, &source);
+	if (reason == REASON_NONE)
+		count(skb, 0, leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
+	return reason;
 }
 
 static __always_inline enum reason translate(struct __sk_buff *skb, const struct leaving *leaving, int *verdict)
@@ -82,9 +112,12 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct le
 		return turn_back(skb, sender->bridge_mac, sender->mac);
 	}
 	if (sender->flags & ENDPOINT_TRANSLATED) {
-		reason = translate(skb, leaving, &verdict);
+		reason = leaving->proto == ICMP_PROTOCOL ? translate_icmp(skb, leaving) :
+							   translate(skb, leaving, &verdict);
 		if (reason == REASON_NONE)
 			return verdict;
+		if (reason == REASON_REWRITE_FAILED)
+			return drop(skb, leaving->from, DIRECTION_TRANSMIT, reason);
 		leave_to_kernel(skb, leaving->from, DIRECTION_TRANSMIT, reason);
 	}
 	count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_SLOW);
@@ -99,5 +132,9 @@ __noinline int FAMILY_NAME(parent_transmit)(struct __sk_buff *skb)
 		return TCX_NEXT;
 	if (leaving.sender)
 		return from_container(skb, &leaving);
-	return leaving.receiver ? to_container(skb, &leaving) : TCX_NEXT;
+	if (leaving.receiver)
+		return to_container(skb, &leaving);
+	if (leaving.proto == ICMP_PROTOCOL && !skb->ingress_ifindex)
+		icmp_of_host(skb);
+	return TCX_NEXT;
 }

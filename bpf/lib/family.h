@@ -41,6 +41,7 @@
 #define NEXT_HOP(neigh) (&(neigh)->ipv4_nh)
 #define SOURCE(ip) (&(ip)->saddr)
 #define DESTINATION(ip) (&(ip)->daddr)
+#define PROTOCOL(ip) ((ip)->protocol)
 typedef struct iphdr ip_header_t;
 typedef struct ipv4_address address_t;
 
@@ -56,6 +57,7 @@ typedef struct ipv4_address address_t;
 #define NEXT_HOP(neigh) ((neigh)->ipv6_nh)
 #define SOURCE(ip) ((ip)->saddr)
 #define DESTINATION(ip) ((ip)->daddr)
+#define PROTOCOL(ip) ((ip)->nexthdr)
 typedef struct ipv6hdr ip_header_t;
 typedef struct ipv6_address address_t;
 
@@ -70,6 +72,8 @@ typedef struct OF_FAMILY(flow_key) flow_key_t;
 typedef struct OF_FAMILY(flow) flow_t;
 typedef struct OF_FAMILY(source_key) source_key_t;
 typedef struct OF_FAMILY(limit_key) limit_key_t;
+typedef struct OF_FAMILY(echo_key) echo_key_t;
+typedef struct echo echo_t;
 
 #define endpoint_addresses OF_FAMILY(endpoint_addresses)
 #define ports OF_FAMILY(ports)
@@ -78,6 +82,7 @@ typedef struct OF_FAMILY(limit_key) limit_key_t;
 #define sources OF_FAMILY(sources)
 #define port_policies OF_FAMILY(port_policies)
 #define limits OF_FAMILY(limits)
+#define echoes OF_FAMILY(echoes)
 
 static __always_inline bool address_equal(const address_t *a, const address_t *b)
 {

@@ -307,6 +307,29 @@ struct flow_ipv6 {
 	struct ipv6_address next_hop;
 };
 
+/* An echo request of a container on a parent, as it has left: by the identifier of its answer. */
+struct echo_key_ipv4 {
+	__u32 ifindex; /* the parent's */
+	struct ipv4_address peer;
+	__be16 id;
+	__u8 pad[2];
+};
+
+struct echo_key_ipv6 {
+	__u32 ifindex;
+	struct ipv6_address peer;
+	__be16 id;
+	__u8 pad[2];
+};
+
+/* Whose it is, with the container's own identifier; slot SLOT_NONE: the host's. */
+struct echo {
+	__u32 slot;
+	__u32 generation;
+	__be16 id;
+	__u8 pad[2];
+};
+
 /* What became of flow entries, per CPU: what is not there any more and was not deleted has been evicted. */
 struct flow_table_counters {
 	__u64 inserted;

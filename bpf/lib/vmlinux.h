@@ -253,6 +253,7 @@ struct bpf_sock_tuple {
 
 enum {
 	IPPROTO_HOPOPTS = 0,
+	IPPROTO_ICMP = 1,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
 	IPPROTO_ROUTING = 43,

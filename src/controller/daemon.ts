@@ -6,11 +6,11 @@ import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/cl
 import { Inventory } from "../docker/inventory.js";
 import type { EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
-import { ParentKeeper } from "../parents/keeper.js";
 import { hostState } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
+import { ParentKeeper } from "../parents/keeper.js";
 import { plan } from "../plan/plan.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
@@ -283,7 +283,10 @@ export class Daemon implements MetricsSource {
     result.added = (applied?.added ?? 0) + parents.added;
     result.removed = (applied?.removed ?? 0) + parents.removed;
     this.#engineState = engine;
-    this.#plan = { ...planned, warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings] };
+    this.#plan = {
+      ...planned,
+      warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings],
+    };
     this.#voidFor(host.foreignRules, planned.uplinks);
     this.#hostWatch?.know(host, planned, engineBridges(engine));
     this.#warn(this.#plan);

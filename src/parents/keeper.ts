@@ -25,7 +25,8 @@ export class ParentKeeper {
     }
     try {
       changed = await applyHostRoutes(hostRoutes);
-      if (changed.added + changed.removed > 0) this.log.debug({ hostRoutes }, "routes to containers on parents");
+      if (changed.added + changed.removed > 0)
+        this.log.debug({ hostRoutes }, "routes to containers on parents");
     } catch (error) {
       const message = `the host's routes to ipvlan and macvlan containers: ${errorMessage(error).split("\n").join(" ")}`;
       warnings.push({ code: "parent_route", message, transient: false });

@@ -10,7 +10,10 @@ import type { PlannedParent } from "../plan/types.js";
 /** The table, by family and name. */
 export const TABLE = "inet fairway_parents";
 
-const WHO = { needs: "masquerading and published ports on ipvlan need nft", refused: "nft refuses ipvlan's rules" };
+const WHO = {
+  needs: "masquerading and published ports on ipvlan need nft",
+  refused: "nft refuses ipvlan's rules",
+};
 const NFT: Readonly<Record<Family, { type: string; ip: string }>> = {
   4: { type: "ipv4_addr", ip: "ip" },
   6: { type: "ipv6_addr", ip: "ip6" },

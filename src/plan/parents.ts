@@ -2,10 +2,23 @@
 import type { EngineContainer, EngineEndpoint, EngineNetwork, EngineState } from "../docker/model.js";
 import { isUp } from "../host/devices.js";
 import type { HostState } from "../host/state.js";
-import { type Address, FAMILIES, type Family, isUnicast, type PerFamily, parseMac, perFamily } from "../ip.js";
+import {
+  type Address,
+  FAMILIES,
+  type Family,
+  isUnicast,
+  type PerFamily,
+  parseMac,
+  perFamily,
+} from "../ip.js";
 import type { NetLink } from "../native/index.js";
 import { formatNetwork, type Network, networkHas, networkOf } from "../networks.js";
-import { type NetworkLabels, type PublishedLabel, readNetworkLabels, readPublishLabel } from "./parent_labels.js";
+import {
+  type NetworkLabels,
+  type PublishedLabel,
+  readNetworkLabels,
+  readPublishLabel,
+} from "./parent_labels.js";
 import type {
   PlannedEndpoint,
   PlannedHostRoute,
@@ -125,7 +138,8 @@ function planEndpoint(
       driver: network.driver === "ipvlan" ? "ipvlan" : "macvlan",
       mode: network.mode ?? "",
       host: labels.host,
-      translated: FAMILIES.some((family) => ip[family]?.masquerade) || (uplink !== undefined && published.length > 0),
+      translated:
+        FAMILIES.some((family) => ip[family]?.masquerade) || (uplink !== undefined && published.length > 0),
     },
   };
 }
@@ -180,11 +194,17 @@ function planHostRoutes(found: readonly Found[], host: HostState): PlannedHostRo
         ? subnetOf(network, family, address)
         : networkOf(address, family === 4 ? 32 : 128);
       if (destination === undefined) continue;
-      const route = { destination: formatNetwork(destination), ifindex: planned.bridgeIfindex, device: planned.bridge };
+      const route = {
+        destination: formatNetwork(destination),
+        ifindex: planned.bridgeIfindex,
+        device: planned.bridge,
+      };
       routes.set(`${route.destination} ${route.ifindex}`, route);
     }
   }
-  return [...routes.values()].sort((a, b) => compareText(a.destination, b.destination) || a.ifindex - b.ifindex);
+  return [...routes.values()].sort(
+    (a, b) => compareText(a.destination, b.destination) || a.ifindex - b.ifindex,
+  );
 }
 
 function subnetOf(network: EngineNetwork, family: Family, address: Address): Network | undefined {
@@ -199,7 +219,10 @@ function subnetOf(network: EngineNetwork, family: Family, address: Address): Net
 function globalAddresses(host: HostState, ifindex: number, family?: Family) {
   return host.addresses.filter(
     (a) =>
-      a.ifindex === ifindex && a.scope === GLOBAL && isUnicast(a.address) && (family === undefined || a.family === family),
+      a.ifindex === ifindex &&
+      a.scope === GLOBAL &&
+      isUnicast(a.address) &&
+      (family === undefined || a.family === family),
   );
 }
 
@@ -209,7 +232,9 @@ function addressOf(endpoint: EngineEndpoint, family: Family): Address | undefine
 }
 
 /** The addresses of endpoints. */
-export function addressesOfPlanned(endpoints: readonly { ip: PerFamily<{ address: Address } | undefined> }[]): Set<Address> {
+export function addressesOfPlanned(
+  endpoints: readonly { ip: PerFamily<{ address: Address } | undefined> }[],
+): Set<Address> {
   return new Set(endpoints.flatMap(({ ip }) => FAMILIES.flatMap((family) => ip[family]?.address ?? [])));
 }
 

@@ -43,7 +43,9 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
   const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), warnings);
-  const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) => compareText(a.endpointId, b.endpointId));
+  const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
+    compareText(a.endpointId, b.endpointId),
+  );
   const ports = withPorts(planPorts(gateways, host.engineNat, warnings), onParents.ports, warnings);
   const policy = planPolicy(engine, host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));

@@ -4,7 +4,17 @@
 import { expect, it } from "vitest";
 import { families } from "./families.js";
 import { addresses, until } from "./lib/index.js";
-import { asks, createLanNetwork, echo, expectHostApart, expectHostReaches, pings, runServing, seenAs, serve } from "./parents.js";
+import {
+  asks,
+  createLanNetwork,
+  echo,
+  expectHostApart,
+  expectHostReaches,
+  pings,
+  runServing,
+  seenAs,
+  serve,
+} from "./parents.js";
 import { onEveryEngine } from "./suite.js";
 
 const before = async (lab: Parameters<typeof serve>[1]): Promise<void> => {
@@ -23,17 +33,20 @@ onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, before }, (stage) =>
     await expectHostReaches(stage.lab, await server(), family);
   });
 
-  it.each(families)("it and the outside reach each other under their own addresses, $name", async (family) => {
-    const { lab } = stage;
-    const container = await server();
-    for (const [peer, address] of [
-      [lab.neighbour, family.addresses.neighbour],
-      [lab.client, family.addresses.client],
-    ] as const) {
-      expect(await asks(peer, family.of(container))).toEqual(seenAs(address));
-      expect(await asks(container.namespace, address)).toEqual(seenAs(family.of(container)));
-    }
-  });
+  it.each(families)(
+    "it and the outside reach each other under their own addresses, $name",
+    async (family) => {
+      const { lab } = stage;
+      const container = await server();
+      for (const [peer, address] of [
+        [lab.neighbour, family.addresses.neighbour],
+        [lab.client, family.addresses.client],
+      ] as const) {
+        expect(await asks(peer, family.of(container))).toEqual(seenAs(address));
+        expect(await asks(container.namespace, address)).toEqual(seenAs(family.of(container)));
+      }
+    },
+  );
 
   it("is counted: by fairway between it and the host, by the kernel's own way from outside", async () => {
     const { lab, fairway } = stage;

@@ -38,7 +38,9 @@ export async function runServing(
 
 /** Serves in a namespace. */
 export async function serve(at: Namespace, lab: Lab): Promise<void> {
-  await at.agent("serve.mjs", ["--tcp", echo, "--udp", echo], lab.disposers).waitFor(/ready/, { timeout: 30_000 });
+  await at
+    .agent("serve.mjs", ["--tcp", echo, "--udp", echo], lab.disposers)
+    .waitFor(/ready/, { timeout: 30_000 });
 }
 
 /** Whether a ping of three has an answer. */

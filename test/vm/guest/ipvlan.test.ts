@@ -61,12 +61,15 @@ describe("ipvlan l2", () => {
     await expectHostReaches(lab, await container("flat"), family);
   });
 
-  it.each(families)("the outside reaches it, and a port of the parent's leads to it, $name", async (family) => {
-    const { client, host } = family.addresses;
-    expect(await asks(lab.client, family.of(await container("flat")))).toEqual(seenAs(client));
-    const { tcp, udp } = await asks(lab.client, host, 8080);
-    expect({ tcp, udp }).toEqual({ tcp: client, udp: client });
-  });
+  it.each(families)(
+    "the outside reaches it, and a port of the parent's leads to it, $name",
+    async (family) => {
+      const { client, host } = family.addresses;
+      expect(await asks(lab.client, family.of(await container("flat")))).toEqual(seenAs(client));
+      const { tcp, udp } = await asks(lab.client, host, 8080);
+      expect({ tcp, udp }).toEqual({ tcp: client, udp: client });
+    },
+  );
 });
 
 describe.each(["l3", "l3s"])("ipvlan %s", (mode) => {
@@ -95,17 +98,27 @@ describe.each(["l3", "l3s"])("ipvlan %s", (mode) => {
     }
   });
 
-  it.each(families)("with a route on the router the outside sees their own addresses, $name", async (family) => {
-    const { namespace, ...one } = await container(first).then((c) => ({ namespace: c.namespace, address: family.of(c) }));
-    const route = [family.name === "IPv4" ? "192.168.0.0/24" : "2001:db8:a0::/64", "via", family.addresses.host];
-    await lab.router.exec(["ip", "route", "add", ...route]);
-    try {
-      expect(await asks(lab.client, one.address)).toEqual(seenAs(family.addresses.client));
-      expect(await asks(namespace, family.addresses.client)).toEqual(seenAs(one.address));
-    } finally {
-      await lab.router.exec(["ip", "route", "del", ...route]);
-    }
-  });
+  it.each(families)(
+    "with a route on the router the outside sees their own addresses, $name",
+    async (family) => {
+      const { namespace, ...one } = await container(first).then((c) => ({
+        namespace: c.namespace,
+        address: family.of(c),
+      }));
+      const route = [
+        family.name === "IPv4" ? "192.168.0.0/24" : "2001:db8:a0::/64",
+        "via",
+        family.addresses.host,
+      ];
+      await lab.router.exec(["ip", "route", "add", ...route]);
+      try {
+        expect(await asks(lab.client, one.address)).toEqual(seenAs(family.addresses.client));
+        expect(await asks(namespace, family.addresses.client)).toEqual(seenAs(one.address));
+      } finally {
+        await lab.router.exec(["ip", "route", "del", ...route]);
+      }
+    },
+  );
 });
 
 describe.each(["l3", "l3s"])("ipvlan %s, masqueraded", (mode) => {
