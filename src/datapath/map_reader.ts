@@ -21,6 +21,7 @@ import { addressesOf, familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
 import type {
   DatapathReader,
+  DetachedReading,
   EndpointReading,
   FlowsReading,
   HostPortReading,
@@ -29,7 +30,6 @@ import type {
   PortReading,
   ProgramReading,
   ReasonReading,
-  DetachedReading,
   TrafficCounter,
 } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";

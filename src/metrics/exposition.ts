@@ -88,7 +88,8 @@ function labelText(
   more: readonly (readonly [string, string])[] = [],
 ): string {
   let text = "";
-  for (let i = 0; i < names.length; i++) text += `${i > 0 ? "," : ""}${names[i]}="${escaped(values[i] ?? "")}"`;
+  for (let i = 0; i < names.length; i++)
+    text += `${i > 0 ? "," : ""}${names[i]}="${escaped(values[i] ?? "")}"`;
   for (const [name, value] of more) text += `${text === "" ? "" : ","}${name}="${escaped(value)}"`;
   return text === "" ? "" : `{${text}}`;
 }

@@ -68,11 +68,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }
 
   /** @returns how long it has held up everything else, in ms; undefined: it failed */
-  async function collected(
-    name: string,
-    collector: Collector,
-    out: Exposition,
-  ): Promise<number | undefined> {
+  async function collected(name: string, collector: Collector, out: Exposition): Promise<number | undefined> {
     try {
       const start = performance.now();
       const steps = collector.collect(out);

@@ -2,7 +2,8 @@ import type { CollectorKind } from "../collector.js";
 import { counter } from "../metric.js";
 
 const labels = ["id", "name", "interface"] as const;
-const both = "fairway's own counters under cAdvisor's name; `interface` is the network, bytes are without the Ethernet header";
+const both =
+  "fairway's own counters under cAdvisor's name; `interface` is the network, bytes are without the Ethernet header";
 const metrics = {
   receive: {
     packets: counter({

@@ -117,7 +117,8 @@ describe("MapReader", () => {
       { ...names, direction: "receive", verdict: "slow", reason: "fragment", ...figures },
       { ...names, direction: "transmit", verdict: "drop", reason: "rewrite_failed", ...figures },
       {
-        containerId: undefined, container: undefined,
+        containerId: undefined,
+        container: undefined,
         network: undefined,
         direction: "transmit",
         verdict: "slow",

@@ -1,5 +1,4 @@
 import type { DaemonStatus, MetricsSource } from "../../../src/controller/daemon.js";
-import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 import type {
   DatapathReader,
   EndpointReading,
@@ -8,6 +7,7 @@ import type {
   ProgramReading,
   ReasonReading,
 } from "../../../src/datapath/reader.js";
+import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 
 /** A daemon that is ready, with nothing on it. */
 export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
