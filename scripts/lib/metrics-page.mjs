@@ -18,6 +18,7 @@ const headings = new Map([
   ["programs", "Programs"],
   ["reconcile", "Passes"],
   ["engine", "The engine"],
+  ["firewall", "Rules of the user's"],
   ["build_info", "What runs"],
   ["process", "The daemon"],
   ["cadvisor", "cAdvisor's names (with `metrics-cadvisor`)"],

@@ -50,6 +50,10 @@ const flags: Readonly<Record<Key, { flag: string; help: string }>> = {
     flag: "--host-sockets <when>",
     help: "lead the host's own processes straight to published ports: auto (where no rule of yours may concern them) or off",
   },
+  "trust-firewall": {
+    flag: "--trust-firewall <when>",
+    help: "new connections that a rule of yours may concern: auto (the kernel decides them) or ignore (such rules don't count on the fast path)",
+  },
   "log-format": { flag: "--log-format <format>", help: LOG_FORMATS.join(" or ") },
   "log-level": { flag: "--log-level <level>", help: LOG_LEVELS.join(", ") },
   once: { flag: "--once", help: "reconcile once and end, with the datapath in place" },

@@ -90,6 +90,7 @@ function toConfig(values: ReadonlyMap<Key, unknown>): Config {
     deny: value("deny"),
     xdp: value("xdp"),
     hostSockets: value("host-sockets"),
+    trustFirewall: value("trust-firewall"),
     logFormat: value("log-format"),
     logLevel: value("log-level"),
     once: value("once"),

@@ -2,7 +2,14 @@ import { z } from "zod";
 import type { Network } from "../networks.js";
 import { formatNetwork, parseNetwork } from "../networks.js";
 import { XDP_MODES, type XdpMode } from "../plan/policy.js";
-import { HOST_SOCKETS_MODES, type HostSocketsMode, MODES, type Mode } from "../plan/types.js";
+import {
+  HOST_SOCKETS_MODES,
+  type HostSocketsMode,
+  MODES,
+  type Mode,
+  TRUST_FIREWALL_MODES,
+  type TrustFirewallMode,
+} from "../plan/types.js";
 import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
 import { suggestion } from "./nearest.js";
 
@@ -182,6 +189,7 @@ export const shape = {
   deny: networks,
   xdp: word(XDP_MODES),
   "host-sockets": word(HOST_SOCKETS_MODES),
+  "trust-firewall": word(TRUST_FIREWALL_MODES),
   "log-format": word(LOG_FORMATS),
   "log-level": word(LOG_LEVELS),
   once: flag,
@@ -205,6 +213,7 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   deny: [],
   xdp: "auto",
   "host-sockets": "auto",
+  "trust-firewall": "auto",
   "log-format": "text",
   "log-level": "info",
   once: false,
@@ -233,6 +242,7 @@ export interface Config {
   deny: Network[];
   xdp: XdpMode;
   hostSockets: HostSocketsMode;
+  trustFirewall: TrustFirewallMode;
   logFormat: (typeof LOG_FORMATS)[number];
   logLevel: (typeof LOG_LEVELS)[number];
   once: boolean;

@@ -312,7 +312,14 @@ export class Daemon implements MetricsSource {
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");
-    return { ...host, ...firewall, ...this.#slowPath?.nat(engine, firewall) };
+    const ignored = this.config.trustFirewall === "ignore";
+    // What doesn't count on the fast path voids nothing of it when it changes.
+    return {
+      ...host,
+      ...firewall,
+      ...(ignored && { foreignRules: "" }),
+      ...this.#slowPath?.nat(engine, firewall),
+    };
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -407,6 +414,7 @@ export class Daemon implements MetricsSource {
         mtu: u.mtu,
         addresses: [...u.addresses.map((a) => a.address), ...(u.ipv6 === undefined ? [] : [u.ipv6])],
       })),
+      trustFirewall: this.config.trustFirewall ?? "auto",
       hostSockets: this.#datapath?.hostSocketsAttached ? "attached" : "not attached",
       counts: {
         endpoints: this.#plan?.endpoints.length ?? 0,
@@ -416,6 +424,7 @@ export class Daemon implements MetricsSource {
         flowsMax: flows?.maxEntries ?? 2 * this.config.flowsMax,
       },
       reconcile: { ...this.#reconciles },
+      leftToEngine: this.#plan?.leftToEngine ?? [],
       warnings: this.#plan?.warnings ?? [],
     };
   }

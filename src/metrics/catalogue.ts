@@ -6,6 +6,7 @@ import { conntrack } from "./collectors/conntrack.js";
 import { containers } from "./collectors/containers.js";
 import { endpoints } from "./collectors/endpoints.js";
 import { engine } from "./collectors/engine.js";
+import { firewall } from "./collectors/firewall.js";
 import { flows } from "./collectors/flows.js";
 import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
@@ -24,6 +25,7 @@ export const collectorKinds: readonly CollectorKind[] = [
   reasons,
   ports,
   hostSockets,
+  firewall,
   networks,
   containers,
   uplinks,

@@ -1,3 +1,4 @@
+import { Registry } from "prom-client";
 import type { DaemonObserver } from "../controller/daemon.js";
 import { collectorKinds, scrapeMetrics } from "./catalogue.js";
 import type { Collector, CollectorContext, CollectorKind } from "./collector.js";
@@ -35,7 +36,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let before: Promise<unknown> = Promise.resolve();
 
   return {
-    contentType: "text/plain; version=0.0.4; charset=utf-8",
+    contentType: Registry.PROMETHEUS_CONTENT_TYPE,
     observer: {
       reconciled: (result) => observers.forEach((one) => void one.reconciled?.(result)),
       engineConnected: (up) => observers.forEach((one) => void one.engineConnected?.(up)),
@@ -80,9 +81,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }
 }
 
-function* written(expositions: readonly Exposition[], pieces: Buffer[]): Generator<void> {
+async function* written(expositions: readonly Exposition[], pieces: Buffer[]): AsyncGenerator<void> {
   for (const exposition of expositions) {
-    for (const text of exposition.text()) {
+    for await (const text of exposition.text()) {
       pieces.push(Buffer.from(text));
       yield;
     }

@@ -18,6 +18,7 @@ import {
 import type { NetLink } from "../native/index.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
+import { type LeftToEngine, planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
 import { planPolicy } from "./policy.js";
 import { planPorts } from "./ports.js";
@@ -29,13 +30,20 @@ const NOT_YET = 0x08 | 0x40;
 /** The part of conntrack's table from which on it is nearly full. */
 const NEARLY_FULL = 0.9;
 
-export function plan(engine: EngineState, host: HostState, options: PlanOptions): Plan {
+export function plan(engine: EngineState, seen: HostState, options: PlanOptions): Plan {
   const warnings: PlanWarning[] = engine.warnings.map((message) => ({
     code: "engine",
     message,
     transient: true,
   }));
-  const { endpoints, gateways } = planEndpoints(engine, host, warnings);
+  const host = options.trustFirewall === "ignore" ? withoutObstacles(seen, warnings) : seen;
+  const leftToEngine = planLeftToEngine(engine, warnings);
+  const { endpoints, gateways } = planEndpoints(
+    engine,
+    host,
+    new Set(leftToEngine.map(({ id }) => id)),
+    warnings,
+  );
   const engineBridges = new Set(
     engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])),
   );
@@ -53,14 +61,35 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
     hostDialled: planHostAddresses(host, engineBridges),
     hostSockets: options.hostSockets !== "off",
     policy,
+    leftToEngine,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** The host as if its firewall had no rules of the user's, which is told. */
+function withoutObstacles(host: HostState, warnings: PlanWarning[]): HostState {
+  const { routingObstacle, bridgingObstacle, dials } = host;
+  const first =
+    routingObstacle[4] ?? routingObstacle[6] ?? bridgingObstacle ?? dials[4].obstacle ?? dials[6].obstacle;
+  warnings.push({
+    code: "firewall_ignored",
+    message: `rules of yours don't count on the fast path (trust-firewall: ignore)${first === undefined ? "" : `, though one may concern its connections (${first})`}`,
+    transient: false,
+  });
+  return {
+    ...host,
+    routingObstacle: perFamily(() => undefined),
+    bridgingObstacle: undefined,
+    dials: perFamily((family) => ({ ...dials[family], obstacle: undefined })),
   };
 }
 
 function planEndpoints(
   engine: EngineState,
   host: HostState,
+  /** Ids of containers and networks. */
+  leftToEngine: ReadonlySet<LeftToEngine["id"]>,
   warnings: PlanWarning[],
 ): { endpoints: PlannedEndpoint[]; gateways: GatewayOf[] } {
   const networks = new Map(engine.networks.map((n) => [n.id, n]));
@@ -70,11 +99,12 @@ function planEndpoints(
   const filtered = new Set<string>();
 
   for (const container of engine.containers) {
-    if (!container.running) continue;
+    if (!container.running || leftToEngine.has(container.id)) continue;
+    // The engine chooses among all of them, those that are left to it too.
     const gateways = gatewayEndpoints(container.endpoints, networks);
     for (const endpoint of container.endpoints) {
       const network = networks.get(endpoint.networkId);
-      if (network === undefined || network.driver !== "bridge") continue;
+      if (network === undefined || network.driver !== "bridge" || leftToEngine.has(network.id)) continue;
       const planned = planEndpoint(container, endpoint, network, {
         bridge: linksByName.get(network.bridgeName ?? ""),
         nsid: host.nsids.get(container.sandboxKey),

@@ -57,6 +57,7 @@ function plainValues(config: Config): Record<Key, unknown> {
     deny: config.deny.map(formatNetwork),
     xdp: config.xdp,
     "host-sockets": config.hostSockets,
+    "trust-firewall": config.trustFirewall,
     "log-format": config.logFormat,
     "log-level": config.logLevel,
     once: config.once,

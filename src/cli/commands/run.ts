@@ -21,6 +21,7 @@ export function addRun(program: Command, context: Context): void {
     "deny",
     "xdp",
     "host-sockets",
+    "trust-firewall",
     "log-format",
     "log-level",
     "once",

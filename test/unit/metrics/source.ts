@@ -29,6 +29,8 @@ export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
     },
     uplinks: [],
     hostSockets: "attached",
+    leftToEngine: [],
+    trustFirewall: "auto",
     counts: { endpoints: 0, ports: 0, hostPorts: 0, flows: 0, flowsMax: 1024 },
     reconcile: { count: 1, failures: 0, lastSuccessAt: 1_700_000_000_500, last: undefined },
     warnings: [],
