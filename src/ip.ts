@@ -211,8 +211,15 @@ export function withPort(address: Address, port: number): string {
 
 /** Six bytes of "02:42:ac:11:00:02"; undefined for anything else. */
 export function parseMac(text: string): Uint8Array | undefined {
-  if (!/^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$/.test(text)) return undefined;
-  return Uint8Array.from(text.split(":"), (byte) => Number.parseInt(byte, 16));
+  if (text.length !== 17) return undefined;
+  const bytes = new Uint8Array(6);
+  for (let at = 0; at < 6; at++) {
+    const [high, low] = [hexDigit(text, 3 * at), hexDigit(text, 3 * at + 1)];
+    if (high === undefined || low === undefined) return undefined;
+    if (at > 0 && text.charCodeAt(3 * at - 1) !== COLON) return undefined;
+    bytes[at] = high * 16 + low;
+  }
+  return bytes;
 }
 
 /** "02:42:ac:11:00:02" */

@@ -6,11 +6,12 @@ import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/cl
 import { Inventory } from "../docker/inventory.js";
 import type { EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
+import { HostLists } from "../host/host_lists.js";
 import { hostState } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
-import { plan } from "../plan/plan.js";
+import { Planner } from "../plan/planner.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
 import { SlowPathKeeper } from "../slowpath/keeper.js";
@@ -50,6 +51,8 @@ export class Daemon implements MetricsSource {
   #client: EngineClient | undefined;
   #inventory: Inventory | undefined;
   #datapath: Datapath | undefined;
+  readonly #hostLists = new HostLists();
+  readonly #planner: Planner;
   #hostWatch: HostWatch | undefined;
   #firewallWatch: FirewallWatch | undefined;
   /** Mode replace's. */
@@ -80,6 +83,7 @@ export class Daemon implements MetricsSource {
       "/reasons": () => this.reader?.reasons() ?? [],
       "/maps": () => this.reader?.maps() ?? [],
     });
+    this.#planner = new Planner(config);
     this.#trigger = new Trigger((reasons) => this.#pass(reasons));
     if (config.mode === "replace") this.#slowPath = new SlowPathKeeper(config.stateDir, deps.log);
   }
@@ -112,7 +116,7 @@ export class Daemon implements MetricsSource {
     this.#client = new EngineClient(address);
     this.#closers.push(() => this.#client?.close());
     this.#engine = await this.#client.negotiate(this.#abort.signal);
-    this.#inventory = new Inventory(this.#client);
+    this.#inventory = new Inventory(this.#client, () => this.#trigger.prompt("events"), this.#abort.signal);
 
     await loadModules();
     this.#datapath = Datapath.open({
@@ -133,7 +137,8 @@ export class Daemon implements MetricsSource {
     await this.#watchEngine(this.#client);
     this.#repeat(RESYNC_MS, () => {
       this.#firewallWatch?.forget();
-      this.#inventory?.mark(undefined);
+      this.#hostLists.forget();
+      if (this.#connected) this.#inventory?.routine();
       this.#trigger.fire("resync");
     });
     this.#repeat(SWEEP_MS, () => this.#sweep());
@@ -156,15 +161,18 @@ export class Daemon implements MetricsSource {
   }
 
   #watchHost(): void {
-    const watch = new HostWatch({
-      // Its packets must not meet the next owner of its address: not even for the length of a debounce.
-      gone: (ifindexes) => this.#forget(ifindexes),
-      changed: (urgent) => this.#trigger.fire("netlink", urgent),
-      voided: (why) => {
-        const epoch = this.#datapath?.bumpEpoch();
-        this.deps.log.info({ epoch, why }, "the host's routing changed: every flow finds its way anew");
+    const watch = new HostWatch(
+      {
+        // Its packets must not meet the next owner of its address: not even for the length of a debounce.
+        gone: (ifindexes) => this.#forget(ifindexes),
+        changed: (urgent) => this.#trigger.fire("netlink", urgent),
+        voided: (why) => {
+          const epoch = this.#datapath?.bumpEpoch();
+          this.deps.log.info({ epoch, why }, "the host's routing changed: every flow finds its way anew");
+        },
       },
-    });
+      this.#hostLists,
+    );
     this.#hostWatch = watch;
     this.#closers.push(() => watch.close());
     const firewall = new FirewallWatch(() => this.#trigger.fire("firewall", true));
@@ -211,10 +219,13 @@ export class Daemon implements MetricsSource {
 
   #onEvent(event: EngineEvent | undefined): void {
     if (event !== undefined) this.deps.observer?.engineEvent?.(event.type, event.action);
-    // A network's event without a container is told by the lists.
-    if (event === undefined) this.#inventory?.mark(undefined);
-    else if (event.containerId !== undefined) this.#inventory?.mark(event.containerId);
-    this.#trigger.fire("events");
+    // What there is to do about it, if anything, shows when the engine has answered.
+    if (event?.containerId !== undefined) this.#inventory?.mark(event.containerId);
+    else if (event?.type === "network") this.#inventory?.markNetworks();
+    else {
+      this.#inventory?.mark(undefined);
+      this.#trigger.fire("events");
+    }
   }
 
   #forget(ifindexes: ReadonlySet<number>): void {
@@ -266,7 +277,7 @@ export class Daemon implements MetricsSource {
     const looked = performance.now();
     result.engineMs = looked - started;
     const host = await this.#lookAtHost(engine);
-    const planned = plan(engine, host, this.config);
+    const planned = this.#planner.plan(engine, host);
     const decided = performance.now();
     result.hostMs = decided - looked;
     // Before the fast path: what it may make of a connection, the rules have to allow.
@@ -289,14 +300,15 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      return this.#inventory.look(this.#engine, this.#abort.signal);
+      return this.#inventory.look(this.#engine);
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
     return this.#engineState;
   }
 
   async #lookAtHost(engine: EngineState): Promise<HostState> {
-    const host = hostState(sandboxKeys(engine));
+    this.#hostWatch?.poll();
+    const host = hostState(sandboxKeys(engine), this.#hostLists);
     const bridges = engineBridges(engine);
     const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
     const firewall = await this.#firewallWatch?.look(
@@ -360,8 +372,11 @@ export class Daemon implements MetricsSource {
   }
 
   #retryIfUnsettled(planned: Plan): void {
-    if (planned.warnings.some((w) => w.transient)) this.#retryLater();
-    else this.#retry.reset();
+    if (planned.warnings.some((w) => w.transient)) {
+      // Should a change be the kernel's that it does not tell of.
+      this.#hostLists.forget();
+      this.#retryLater();
+    } else this.#retry.reset();
   }
 
   #retryLater(): void {

@@ -146,9 +146,14 @@ function warnOfFamily(
   }
 }
 
+/** Whether soon connections fail for want of room in conntrack's table. */
+export function isNearlyFull(conntrack: HostState["conntrack"]): boolean {
+  if (conntrack === undefined || conntrack.max === 0) return false;
+  return conntrack.entries >= conntrack.max * NEARLY_FULL;
+}
+
 function warnOfConntrack({ conntrack }: HostState, warnings: PlanWarning[]): void {
-  if (conntrack === undefined || conntrack.max === 0) return;
-  if (conntrack.entries < conntrack.max * NEARLY_FULL) return;
+  if (conntrack === undefined || !isNearlyFull(conntrack)) return;
   warnings.push({
     code: "conntrack_nearly_full",
     message: `the kernel's connection tracking table is over ${NEARLY_FULL * 100} % full (net.netfilter.nf_conntrack_max is ${conntrack.max}): soon new connections fail`,

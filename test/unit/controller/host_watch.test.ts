@@ -2,10 +2,14 @@ import { beforeEach, expect, test } from "vitest";
 import { HostWatch } from "../../../src/controller/host_watch.js";
 import { hostState } from "../../../src/host/snapshot.js";
 import { perFamily } from "../../../src/ip.js";
+import { listAddresses } from "../../../src/native/index.js";
 import { planOf } from "../datapath/scene.js";
 import { closing, enterNewNamespace, eventually, ifindexOf, run } from "../native/support.js";
 
 /* With real devices, in network namespaces of its own. */
+
+/** linux/if_addr.h */
+const IFA_F_TENTATIVE = 0x40;
 
 let changed: number;
 let voided: string[];
@@ -62,7 +66,8 @@ async function watched(): Promise<void> {
     foreignRules: "",
   };
   watch.know(host, planOf([], { uplinks: [uplink] }), new Set());
-  // Devices that just came up go on telling of it.
+  // Devices that just came up go on telling of it: of their addresses, when nobody else has turned out to have them.
+  await eventually(() => listAddresses().every(({ flags }) => (flags & IFA_F_TENTATIVE) === 0));
   await pause(500);
   changed = 0;
   voided = [];
