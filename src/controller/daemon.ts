@@ -11,7 +11,9 @@ import { hostState } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
+import { ParentKeeper } from "../parents/keeper.js";
 import { Planner } from "../plan/planner.js";
+import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
 import { SlowPathKeeper } from "../slowpath/keeper.js";
@@ -55,6 +57,7 @@ export class Daemon implements MetricsSource {
   readonly #planner: Planner;
   #hostWatch: HostWatch | undefined;
   #firewallWatch: FirewallWatch | undefined;
+  readonly #parents: ParentKeeper;
   /** Mode replace's. */
   readonly #slowPath: SlowPathKeeper | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -85,11 +88,16 @@ export class Daemon implements MetricsSource {
     });
     this.#planner = new Planner(config);
     this.#trigger = new Trigger((reasons) => this.#pass(reasons));
+    this.#parents = new ParentKeeper(deps.log);
     if (config.mode === "replace") this.#slowPath = new SlowPathKeeper(config.stateDir, deps.log);
   }
 
   get reader(): DatapathReader | undefined {
     return this.#datapath?.reader;
+  }
+
+  get engineState(): EngineState | undefined {
+    return this.#engineState;
   }
 
   /**
@@ -273,6 +281,7 @@ export class Daemon implements MetricsSource {
 
   async #reconcile(result: ReconcileResult, reasons: readonly string[]): Promise<void> {
     const started = performance.now();
+    const isNow = this.#connected;
     const engine = await this.#lookAtEngine();
     const looked = performance.now();
     result.engineMs = looked - started;
@@ -283,14 +292,20 @@ export class Daemon implements MetricsSource {
     // Before the fast path: what it may make of a connection, the rules have to allow.
     await this.#slowPath?.apply(
       engine,
+      host.links,
+      isNow,
       reasons.some((reason) => RULES_MAY_HAVE_CHANGED.has(reason)),
     );
     const applied = await this.#datapath?.apply(planned);
+    const parents = await this.#parents.apply(planned);
     result.applyMs = performance.now() - decided;
-    result.added = applied?.added ?? 0;
-    result.removed = applied?.removed ?? 0;
+    result.added = (applied?.added ?? 0) + parents.added;
+    result.removed = (applied?.removed ?? 0) + parents.removed;
     this.#engineState = engine;
-    this.#plan = { ...planned, warnings: [...planned.warnings, ...(applied?.warnings ?? [])] };
+    this.#plan = {
+      ...planned,
+      warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings],
+    };
     this.#voidFor(host.foreignRules, planned.uplinks);
     this.#hostWatch?.know(host, planned, engineBridges(engine));
     this.#warn(this.#plan);
@@ -300,7 +315,8 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      return this.#inventory.look(this.#engine);
+      const engine = await this.#inventory.look(this.#engine);
+      return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
     return this.#engineState;
@@ -320,7 +336,14 @@ export class Daemon implements MetricsSource {
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");
-    return { ...host, ...firewall, ...this.#slowPath?.nat(engine, firewall) };
+    const ignored = this.config.trustFirewall === "ignore";
+    // What doesn't count on the fast path voids nothing of it when it changes.
+    return {
+      ...host,
+      ...firewall,
+      ...(ignored && { foreignRules: "" }),
+      ...this.#slowPath?.nat(engine, firewall),
+    };
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -372,7 +395,7 @@ export class Daemon implements MetricsSource {
   }
 
   #retryIfUnsettled(planned: Plan): void {
-    if (planned.warnings.some((w) => w.transient)) {
+    if (this.#slowPath?.unsettled || planned.warnings.some((w) => w.transient)) {
       // Should a change be the kernel's that it does not tell of.
       this.#hostLists.forget();
       this.#retryLater();
@@ -418,6 +441,7 @@ export class Daemon implements MetricsSource {
         mtu: u.mtu,
         addresses: [...u.addresses.map((a) => a.address), ...(u.ipv6 === undefined ? [] : [u.ipv6])],
       })),
+      trustFirewall: this.config.trustFirewall ?? "auto",
       hostSockets: this.#datapath?.hostSocketsAttached ? "attached" : "not attached",
       counts: {
         endpoints: this.#plan?.endpoints.length ?? 0,
@@ -427,6 +451,7 @@ export class Daemon implements MetricsSource {
         flowsMax: flows?.maxEntries ?? 2 * this.config.flowsMax,
       },
       reconcile: { ...this.#reconciles },
+      leftToEngine: this.#plan?.leftToEngine ?? [],
       warnings: this.#plan?.warnings ?? [],
     };
   }

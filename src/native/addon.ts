@@ -93,6 +93,7 @@ export interface Addon {
   listAddresses(): NetAddress[];
   listRoutes(): NetRoute[];
   listNeighbours(): NetNeighbour[];
+  firewallGeneration(): number;
   netnsIds(paths: string[]): (number | undefined)[];
   enterNetworkNamespace(path: string): void;
   netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): MonitorHandle;
