@@ -180,6 +180,8 @@ export function netmask(prefixLength: number): Address {
  * multicast, reserved or broadcast; of IPv6 not ::/96, loopback, multicast, link-local or IPv4 in disguise.
  */
 export function isUnicast(address: Address): boolean {
+  // Each container's device on the host has one.
+  if (address.startsWith("fe80:")) return false;
   const bytes = parseAddress(address);
   if (bytes === undefined) return false;
   const [first = 0, second = 0] = bytes;
@@ -200,6 +202,8 @@ export function mapped(address: Address): Address {
 
 /** A canonical order for lists: IPv4 first, then by the bytes. */
 export function compareAddresses(a: Address, b: Address): number {
+  // Thousands of ports are published on one.
+  if (a === b) return 0;
   const [x, y] = [parseAddress(a) ?? new Uint8Array(), parseAddress(b) ?? new Uint8Array()];
   return x.length - y.length || Buffer.compare(x, y);
 }

@@ -328,8 +328,8 @@ function withoutDuplicates<T extends { planned: PlannedEndpoint }>(found: T[], w
 /** Every address that the kernel's "dst-type LOCAL" means, but for loopback and link-local: secondary ones and bridges' too. */
 function hostAddresses(host: HostState): Address[] {
   const addresses = host.addresses.flatMap(({ address, family, flags }) => {
-    const known = canonical(address, family);
-    const usable = known !== undefined && isUnicast(known) && (family === 4 || (flags & NOT_YET) === 0);
+    const known = isUnicast(address) ? canonical(address, family) : undefined;
+    const usable = known !== undefined && (family === 4 || (flags & NOT_YET) === 0);
     return usable ? [known] : [];
   });
   return [...new Set(addresses)].sort(compareAddresses);

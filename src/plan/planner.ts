@@ -13,7 +13,7 @@ const LISTS = [
   "nsids",
 ] as const satisfies (keyof HostState)[];
 
-/** Plans, and gives the same plan again as long as nothing that it is made of has changed. */
+/** Plans, and gives the same plan again as long as it says the same. */
 export class Planner {
   #last: { engine: EngineState; host: HostState; plan: Plan } | undefined;
 
@@ -22,7 +22,8 @@ export class Planner {
   plan(engine: EngineState, host: HostState): Plan {
     const last = this.#last;
     if (last !== undefined && last.engine === engine && isSame(last.host, host)) return last.plan;
-    const made = plan(engine, host, this.options);
+    const now = plan(engine, host, this.options);
+    const made = last !== undefined && isDeepStrictEqual(last.plan, now) ? last.plan : now;
     this.#last = { engine, host, plan: made };
     return made;
   }
