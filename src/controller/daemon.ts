@@ -4,11 +4,11 @@ import type { DatapathReader } from "../datapath/reader.js";
 import { engineAddress } from "../docker/address.js";
 import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/client.js";
 import { Inventory } from "../docker/inventory.js";
-import type { EngineState } from "../docker/model.js";
+import type { EngineNetwork, EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
 import { HostLists } from "../host/host_lists.js";
 import { hostState } from "../host/snapshot.js";
-import type { HostState } from "../host/state.js";
+import type { FirewallState, HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
 import { ParentKeeper } from "../parents/keeper.js";
@@ -307,7 +307,7 @@ export class Daemon implements MetricsSource {
       warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings],
     };
     this.#voidFor(host.foreignRules, planned.uplinks);
-    this.#hostWatch?.know(host, planned, engineBridges(engine));
+    this.#hostWatch?.know(host, planned, bridgesOf(engine.networks));
     this.#warn(this.#plan);
     this.#retryIfUnsettled(planned);
   }
@@ -315,7 +315,10 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      const engine = await this.#inventory.look(this.#engine);
+      // The rules are read while the containers are inspected.
+      const ahead = (networks: readonly EngineNetwork[]) =>
+        void this.#lookAtFirewall(networks, this.#hostLists.look(new Set())).catch(() => undefined);
+      const engine = await this.#inventory.look(this.#engine, ahead);
       return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
@@ -325,17 +328,7 @@ export class Daemon implements MetricsSource {
   async #lookAtHost(engine: EngineState): Promise<HostState> {
     this.#hostWatch?.poll();
     const host = hostState(sandboxKeys(engine), this.#hostLists);
-    const bridges = engineBridges(engine);
-    const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
-    const firewall = await this.#firewallWatch?.look(
-      {
-        bridges,
-        hostBridges: new Set(host.links.flatMap((l) => (l.kind === "bridge" ? l.name : []))),
-        snatAddresses: new Set(engine.networks.flatMap((n) => [n.hostIpv4 ?? [], n.hostIpv6 ?? []].flat())),
-      },
-      new Set(uplinks.map((u) => u.name)),
-    );
-    if (firewall === undefined) throw new Error("the firewall is not watched");
+    const firewall = await this.#lookAtFirewall(engine.networks, host);
     const ignored = this.config.trustFirewall === "ignore";
     // What doesn't count on the fast path voids nothing of it when it changes.
     return {
@@ -344,6 +337,24 @@ export class Daemon implements MetricsSource {
       ...(ignored && { foreignRules: "" }),
       ...this.#slowPath?.nat(engine, firewall),
     };
+  }
+
+  async #lookAtFirewall(
+    networks: readonly EngineNetwork[],
+    host: Pick<HostState, "links" | "addresses" | "defaultRoutes">,
+  ): Promise<FirewallState> {
+    const bridges = bridgesOf(networks);
+    const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
+    const firewall = await this.#firewallWatch?.look(
+      {
+        bridges,
+        hostBridges: new Set(host.links.flatMap((l) => (l.kind === "bridge" ? l.name : []))),
+        snatAddresses: new Set(networks.flatMap((n) => [n.hostIpv4 ?? [], n.hostIpv6 ?? []].flat())),
+      },
+      new Set(uplinks.map((u) => u.name)),
+    );
+    if (firewall === undefined) throw new Error("the firewall is not watched");
+    return firewall;
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -471,8 +482,8 @@ function sandboxKeys(engine: EngineState): Set<string> {
   );
 }
 
-function engineBridges(engine: EngineState): Set<string> {
-  return new Set(engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])));
+function bridgesOf(networks: readonly EngineNetwork[]): Set<string> {
+  return new Set(networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])));
 }
 
 /** Best effort: where they are built in there is nothing to load, and what is missing shows when the programs load. */

@@ -76,10 +76,14 @@ export class Inventory {
    * The engine as far as it is known. What makes no sense or doesn't answer in time is left out with a warning; a container whose
    * inspection failed though it runs keeps what was known of it, else its endpoints are named in `unsure`. Where anything may have
    * changed, everything is listed and inspected first.
+   * @param listed told of the networks when these are known, where the rest takes longer
    * @throws what the lists throw: then nothing may be concluded
    */
-  async look(engine: EngineVersion): Promise<EngineState> {
-    if (this.#stale) await this.#refresh("all");
+  async look(
+    engine: EngineVersion,
+    listed?: (networks: readonly EngineNetwork[]) => void,
+  ): Promise<EngineState> {
+    if (this.#stale) await this.#refresh("all", listed);
     // What was not known for sure is asked for again; what comes of it, changed() tells.
     else for (const id of [...this.#failed.keys(), ...this.#unsettled()]) this.mark(id);
     this.#state ??= this.#snapshot(engine);
@@ -105,7 +109,10 @@ export class Inventory {
     work.catch(() => undefined);
   }
 
-  async #refresh(whom: "all" | "some"): Promise<void> {
+  async #refresh(
+    whom: "all" | "some",
+    networksListed?: (networks: readonly EngineNetwork[]) => void,
+  ): Promise<void> {
     this.#stale = false;
     const all = whom === "all";
     if (all) {
@@ -114,6 +121,7 @@ export class Inventory {
     }
     try {
       await this.#lists.ask("");
+      networksListed?.(this.#networks);
       const listed = await this.#list();
       this.#listed = listed;
       const ids = new Set(listed.keys());
