@@ -4,6 +4,7 @@ import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
 import { Applier, type ApplyResult } from "./apply.js";
+import { GracePeriods } from "./grace_periods.js";
 import { handOverFlows } from "./handover.js";
 import { HostSockets } from "./host_sockets.js";
 import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "./links.js";
@@ -90,6 +91,8 @@ export class Datapath {
     const { log } = options;
     const pins = new Pins(options.bpffs);
     const state = new StateFile(options.stateDir);
+    const gracePeriods = new GracePeriods(state, log);
+    gracePeriods.restore();
     const before = isOurs(state, pins) ? state.read() : NOTHING_SAVED;
     const wasThere = pins.exists();
     const mounted = pins.create() ?? before.mounted;
@@ -112,7 +115,7 @@ export class Datapath {
         log,
         detachAll: () => {
           handOverFlows(pins, log);
-          detachAll(pins, tcx, log);
+          gracePeriods.expedited(() => detachAll(pins, tcx, log));
         },
       });
     } catch (error) {
@@ -127,7 +130,7 @@ export class Datapath {
       loaded.maps.control.set(0, { policy: 0, ...control, epoch: 1, nextGeneration });
     }
     const attachments = tcx
-      ? new TcxAttachments(pins, loaded.programs, log)
+      ? new TcxAttachments(pins, loaded.programs, gracePeriods, log)
       : new ClsactAttachments(pins, loaded.programs);
     const datapath = new Datapath(loaded, attachments, pins, options);
     // Routes may have changed while nobody watched them.

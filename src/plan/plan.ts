@@ -197,9 +197,14 @@ function warnOfFamily(
   }
 }
 
+/** Whether soon connections fail for want of room in conntrack's table. */
+export function isNearlyFull(conntrack: HostState["conntrack"]): boolean {
+  if (conntrack === undefined || conntrack.max === 0) return false;
+  return conntrack.entries >= conntrack.max * NEARLY_FULL;
+}
+
 function warnOfConntrack({ conntrack }: HostState, warnings: PlanWarning[]): void {
-  if (conntrack === undefined || conntrack.max === 0) return;
-  if (conntrack.entries < conntrack.max * NEARLY_FULL) return;
+  if (conntrack === undefined || !isNearlyFull(conntrack)) return;
   warnings.push({
     code: "conntrack_nearly_full",
     message: `the kernel's connection tracking table is over ${NEARLY_FULL * 100} % full (net.netfilter.nf_conntrack_max is ${conntrack.max}): soon new connections fail`,
@@ -323,8 +328,8 @@ function withoutDuplicates<T extends { planned: PlannedEndpoint }>(found: T[], w
 /** Every address that the kernel's "dst-type LOCAL" means, but for loopback and link-local: secondary ones and bridges' too. */
 function hostAddresses(host: HostState): Address[] {
   const addresses = host.addresses.flatMap(({ address, family, flags }) => {
-    const known = canonical(address, family);
-    const usable = known !== undefined && isUnicast(known) && (family === 4 || (flags & NOT_YET) === 0);
+    const known = isUnicast(address) ? canonical(address, family) : undefined;
+    const usable = known !== undefined && (family === 4 || (flags & NOT_YET) === 0);
     return usable ? [known] : [];
   });
   return [...new Set(addresses)].sort(compareAddresses);
