@@ -4,6 +4,7 @@ import { expect, it } from "vitest";
 import {
   addresses,
   addresses6,
+  Capture,
   CommandError,
   type Container,
   createLab,
@@ -31,6 +32,8 @@ const waitMs = 2000;
 const protocols = ["tcp", "udp"] as const;
 const withoutRules = { iptables: false, ip6tables: false };
 const published = { front: 7000, back: 7100 } as const;
+/** Of a server on the host. */
+const hostPort = 7555;
 
 /** Who asks whom, and as whom the asker is seen; undefined: it is not answered. By both protocols, all at once. */
 async function expectReached(
@@ -77,12 +80,13 @@ onEveryEngine(
         const container = await lab.engine.run("busybox", { name, network, publish });
         const serve = container.namespace.agent("serve.mjs", ["--tcp", 7000, "--udp", 7000], lab.disposers);
         await serve.waitFor(/ready/);
-        await fairway.knows(name, network);
+        return () => fairway.knows(name, network);
       };
       const wanted = ["front", "back", "closed", "inside"] as const;
-      await Promise.all(
+      const known = await Promise.all(
         wanted.flatMap((network) => [network, `${network}-2`].map((name) => bring(network, name))),
       );
+      for (const isKnown of known) await isKnown();
       const outside = lab.internet.agent("serve.mjs", ["--tcp", 7000, "--udp", 7000], lab.disposers);
       await outside.waitFor(/ready/);
     }, 120_000);
@@ -170,15 +174,19 @@ onEveryEngine(
         ["host by loopback", lab.host, "127.0.0.1", published.front, front.gateway("front")],
         ["host by its address", lab.host, addresses.host, published.front, front.gateway("front")],
       ]);
-      // Sends what is to loopback to its gateway, whose bridge routes it.
-      const ip = (...args: string[]) => back.namespace.exec(["ip", ...args]);
+      // Sends what is to loopback to its gateway, whose bridge routes it: a server of the host's would answer.
+      const server = lab.host.agent("serve.mjs", ["--tcp", hostPort], lab.disposers);
+      await server.waitFor(/ready/);
+      const { namespace } = back;
       for (const own of ["127.0.0.0/8", "127.0.0.1"])
-        await ip("route", "del", "table", "local", "local", own, "dev", "lo");
-      await ip("route", "add", "127.0.0.1", "via", back.gateway("back") ?? "");
-      await back.namespace.sysctl("net.ipv4.conf.all.route_localnet", 1);
-      await expectReached([
-        ["back to the host's loopback", back.namespace, "127.0.0.1", published.front, undefined],
-      ]);
+        await namespace.exec(["ip", "route", "del", "table", "local", "local", own, "dev", "lo"]);
+      await namespace.exec(["ip", "route", "add", "127.0.0.1", "via", back.gateway("back")]);
+      const filter = `host ${back.address("back")} and host 127.0.0.1`;
+      const capture = await Capture.start(lab.host, { filter, disposers: lab.disposers });
+      await namespace.ask("many.mjs", ["tcp", "127.0.0.1", hostPort, 1, waitMs, ""]);
+      const seen = (await capture.stop()).map((packet) => /\S+ > \S+(?=:)/.exec(packet)?.[0] ?? packet);
+      expect(seen.filter((packet) => packet.endsWith(`> 127.0.0.1.${hostPort}`))).not.toEqual([]);
+      expect(seen.filter((packet) => packet.startsWith("127.0.0.1."))).toEqual([]);
       await fairway.stop();
       await start();
     }, 120_000);
