@@ -43,6 +43,9 @@ function facts({ status, endpoints, hostPorts }: DaemonReport, now: number): str
     ["endpoints", number(counts.endpoints)],
     ["published ports", number(counts.ports)],
     ["host sockets", hostSockets],
+    ...(status.trustFirewall === "ignore"
+      ? [["firewall", "rules of yours don't count (trust-firewall: ignore)"] as [string, string]]
+      : []),
     ["flows", `${number(counts.flows)} of ${number(counts.flowsMax)}`],
     ["reconciled", `${last}${took}; ${number(reconcile.count)} passes, ${number(reconcile.failures)} failed`],
     ...leftToEngine(status),

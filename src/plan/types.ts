@@ -143,6 +143,7 @@ export interface PlanWarning {
     | "endpoint_without_address"
     | "endpoint_duplicate_address"
     | "bridging_filtered"
+    | "firewall_ignored"
     | "connections_filtered"
     | "dials_filtered"
     | "host_sockets"
@@ -167,10 +168,18 @@ export interface PlanWarning {
 export interface PlanOptions extends PolicyOptions {
   /** Names of the devices that lead outside; empty: chosen by what the host has. */
   uplinks: string[];
+  /** Default "accelerate". */
+  mode?: Mode;
   /** Default "auto". */
   hostSockets?: HostSocketsMode;
+  /** Default "auto". */
+  trustFirewall?: TrustFirewallMode;
 }
 
 export const HOST_SOCKETS_MODES = ["auto", "off"] as const;
 /** Whether processes of the host are led to published ports at their socket calls. */
 export type HostSocketsMode = (typeof HOST_SOCKETS_MODES)[number];
+
+export const TRUST_FIREWALL_MODES = ["auto", "ignore"] as const;
+/** Whether the kernel decides what a rule of the user's may concern, or such rules are not asked on the fast path. */
+export type TrustFirewallMode = (typeof TRUST_FIREWALL_MODES)[number];
