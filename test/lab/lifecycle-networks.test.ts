@@ -169,7 +169,7 @@ onEveryEngine(
         return found.length === 0;
       });
       await docker("network", "rm", "compose");
-    });
+    }, 300_000);
 
     it("swarm's networks are left alone, and what is beside them is served", async () => {
       const { lab, fairway } = stage;

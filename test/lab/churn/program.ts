@@ -165,7 +165,10 @@ export class Churn {
       unpause: ["paused"],
       rename: ["running", "stopped", "paused"],
     };
-    const fit = idle.filter(({ state }) => states[operation]?.includes(state));
+    const fit = idle.filter(
+      ({ state, addresses }) =>
+        states[operation]?.includes(state) && (operation !== "disconnect" || addresses.size > 1),
+    );
     return fit.length === 0 ? undefined : this.#random.pick(fit);
   }
 
