@@ -10,6 +10,7 @@ import { hostState } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
+import { ParentKeeper } from "../parents/keeper.js";
 import { plan } from "../plan/plan.js";
 import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
@@ -53,6 +54,7 @@ export class Daemon implements MetricsSource {
   #datapath: Datapath | undefined;
   #hostWatch: HostWatch | undefined;
   #firewallWatch: FirewallWatch | undefined;
+  readonly #parents: ParentKeeper;
   /** Mode replace's. */
   readonly #slowPath: SlowPathKeeper | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -82,6 +84,7 @@ export class Daemon implements MetricsSource {
       "/maps": () => this.reader?.maps() ?? [],
     });
     this.#trigger = new Trigger((reasons) => this.#pass(reasons));
+    this.#parents = new ParentKeeper(deps.log);
     if (config.mode === "replace") this.#slowPath = new SlowPathKeeper(config.stateDir, deps.log);
   }
 
@@ -283,11 +286,15 @@ export class Daemon implements MetricsSource {
       reasons.some((reason) => RULES_MAY_HAVE_CHANGED.has(reason)),
     );
     const applied = await this.#datapath?.apply(planned);
+    const parents = await this.#parents.apply(planned);
     result.applyMs = performance.now() - decided;
-    result.added = applied?.added ?? 0;
-    result.removed = applied?.removed ?? 0;
+    result.added = (applied?.added ?? 0) + parents.added;
+    result.removed = (applied?.removed ?? 0) + parents.removed;
     this.#engineState = engine;
-    this.#plan = { ...planned, warnings: [...planned.warnings, ...(applied?.warnings ?? [])] };
+    this.#plan = {
+      ...planned,
+      warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings],
+    };
     this.#voidFor(host.foreignRules, planned.uplinks);
     this.#hostWatch?.know(host, planned, engineBridges(engine));
     this.#warn(this.#plan);

@@ -60,6 +60,10 @@ export interface EngineNetwork {
   defaultBridge?: boolean;
   /** com.docker.network.driver.mtu */
   mtu?: number;
+  /** The option of ipvlan's and macvlan's: the device that it is on; absent where the engine made a dummy one. */
+  parent?: string;
+  /** ipvlan_mode or macvlan_mode: "l2", "l3", "l3s"; "bridge", "private", "vepa", "passthru". */
+  mode?: string;
   labels: Record<string, string>;
 }
 

@@ -46,8 +46,16 @@ export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
     ...(trusted.length > 0 ? { trustedInterfaces: trusted } : {}),
     ...(goBoolean(options[DEFAULT_BRIDGE], false) ? { defaultBridge: true } : {}),
     ...(Number.isInteger(mtu) && mtu > 0 ? { mtu } : {}),
+    ...onParent(driver, options),
     labels: raw.Labels ?? {},
   };
+}
+
+/** The parent and the mode, by the driver's default where none is given. */
+function onParent(driver: string, options: Record<string, string>): Pick<EngineNetwork, "parent" | "mode"> {
+  if (driver !== "ipvlan" && driver !== "macvlan") return {};
+  const mode = driver === "ipvlan" ? options.ipvlan_mode || "l2" : options.macvlan_mode || "bridge";
+  return { ...optional("parent", options.parent || undefined), mode };
 }
 
 function subnets(raw: RawNetwork, family: Family): EngineSubnet[] {

@@ -20,8 +20,9 @@ import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { type LeftToEngine, planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
+import { addressesOfPlanned, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
-import { planPorts } from "./ports.js";
+import { planPorts, withPorts } from "./ports.js";
 import type { GatewayOf, Mode, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
 import { planUplinks } from "./uplinks.js";
 
@@ -38,19 +39,24 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
   }));
   const host = options.trustFirewall === "ignore" ? withoutObstacles(seen, warnings) : seen;
   const leftToEngine = planLeftToEngine(engine, warnings);
-  const { endpoints, gateways } = planEndpoints(
+  const left = new Set(leftToEngine.map(({ id }) => id));
+  const { endpoints: bridged, gateways } = planEndpoints(
     engine,
     host,
-    new Set(leftToEngine.map(({ id }) => id)),
+    left,
     options.mode ?? "accelerate",
     warnings,
   );
   const engineBridges = new Set(
     engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])),
   );
-  const ports = planPorts(gateways, host.engineNat, warnings);
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
+  const onParents = planParents(without(left, engine), host, uplinks, addressesOfPlanned(bridged), warnings);
+  const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
+    compareText(a.endpointId, b.endpointId),
+  );
+  const ports = withPorts(planPorts(gateways, host.engineNat, warnings), onParents.ports, warnings);
   const policy = planPolicy(engine, host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));
   return {
@@ -63,8 +69,19 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     hostSockets: options.hostSockets !== "off",
     policy,
     leftToEngine,
+    parents: onParents.parents,
+    hostRoutes: onParents.hostRoutes,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** What the engine has, but for containers and networks of these ids. */
+function without(left: ReadonlySet<LeftToEngine["id"]>, engine: EngineState): EngineState {
+  return {
+    ...engine,
+    containers: engine.containers.filter(({ id }) => !left.has(id)),
+    networks: engine.networks.filter(({ id }) => !left.has(id)),
   };
 }
 

@@ -1,13 +1,13 @@
-import { spawn } from "node:child_process";
 import { errorCode, UserError } from "../errors.js";
 import { firewallGeneration, listLinks } from "../native/index.js";
+import { nft as runNft } from "../nft.js";
 import type { SlowPath } from "../plan/slow_path.js";
 import { see } from "./listing.js";
 import { ruleset } from "./ruleset.js";
 import { changing, removing, TABLE, type Table, writing } from "./script.js";
 
-const TIMEOUT_MS = 30_000;
-const OUTPUT_MAX = 64 * 1024 * 1024;
+/** For whom nft is run, in its errors. */
+const WHO = { needs: "mode replace needs nft", refused: "nft refuses the slow path's rules" };
 
 /** What apply() has done. */
 export type Applied = "unchanged" | "written" | "restored";
@@ -119,30 +119,5 @@ async function isThere(): Promise<boolean> {
 
 /** Runs nft and returns what it printed. */
 function nft(args: string[], input = ""): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn("nft", args, { timeout: TIMEOUT_MS, stdio: "pipe" });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.setEncoding("utf8").on("data", (text: string) => {
-      stdout += text;
-      if (stdout.length > OUTPUT_MAX) child.kill();
-    });
-    child.stderr.setEncoding("utf8").on("data", (text: string) => {
-      stderr = (stderr + text).slice(-4096);
-    });
-    child.on("error", (error) => {
-      if (errorCode(error) !== "ENOENT") return reject(error);
-      reject(
-        Object.assign(new UserError("mode replace needs nft", { remedy: "install nftables" }), {
-          code: "ENOENT",
-        }),
-      );
-    });
-    child.on("close", (code, signal) => {
-      if (code === 0) return resolve(stdout);
-      const why = stderr.split("\n")[0] || (signal === null ? `exit code ${code}` : `ended by ${signal}`);
-      reject(new UserError(`nft refuses the slow path's rules: ${why}`));
-    });
-    child.stdin.on("error", () => undefined);
-    child.stdin.end(input);
-  });
+  return runNft(WHO, args, input);
 }
