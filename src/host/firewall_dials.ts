@@ -257,11 +257,14 @@ function verdictOf(statement: Statement): Action {
 
 interface NftMatch {
   op?: string;
-  left?: { meta?: { key?: string }; ct?: { key?: string } };
+  left?: { meta?: { key?: string }; ct?: { key?: string }; payload?: { protocol?: string } };
   right?: unknown;
 }
 
 function readMatch({ op, left, right }: NftMatch, view: NftView): Match {
+  // A header that these packets don't have: nft asks for it first, whatever is compared then.
+  const protocol = left?.payload?.protocol ?? "";
+  if (protocol === (view.family === 4 ? "ip6" : "ip") || /^icmp/.test(protocol)) return "none";
   const listed = textsOf(right);
   const negate = op === "!=";
   if (listed === undefined || !["==", "in", "!="].includes(op ?? "")) return "some";

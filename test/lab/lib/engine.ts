@@ -138,8 +138,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
   /**
    * Starts dockerd and waits for its API; containers that it knows from before are as its configuration says.
    * @param env added to its environment
+   * @param daemonJson the whole of daemon.json, in place of what the engine's options make
    */
-  async startDockerd(env: Record<string, string> = {}): Promise<void> {
+  async startDockerd(env: Record<string, string> = {}, daemonJson?: string): Promise<void> {
     const config = join(this.dir, "daemon.json");
     const json = {
       "data-root": join(this.dir, "data"),
@@ -156,7 +157,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
       ...(this.options.ipv6 && ipv6Keys(this.kind)),
       ...this.options.daemonJson,
     };
-    await writeFile(config, JSON.stringify(json, undefined, 2));
+    await writeFile(config, daemonJson ?? JSON.stringify(json, undefined, 2));
     this.#dockerd = this.#background([programs[this.kind].dockerd, "--config-file", config], env);
     await this.#started("dockerd", this.#dockerd, async () => (await this.#ping()).code === 0);
   }

@@ -218,6 +218,10 @@ describe("rules that may concern the host's own connections to published ports",
     expect(judged([is(device, "@mine"), accept], established)).toBe(chain);
     expect(judged(lo, [{ limit: { rate: 1 } }, ...established])).toBe(chain);
     expect(judged([{ vmap: { key: state, data: "@verdicts" } }], lo, established)).toBe(chain);
+    const payload = (protocol: string) => ({ payload: { protocol, field: "daddr" } });
+    expect(judged([is(payload("ip6"), "::1", "!="), { drop: null }], lo, established)).toBeUndefined();
+    expect(judged([is(payload("icmpv6"), "echo-request"), { drop: null }], lo, established)).toBeUndefined();
+    expect(judged([is(payload("ip"), "10.0.0.1"), { drop: null }], lo, established)).toBe(chain);
     expect(judged([{ mangle: {} }], lo, established)).toBe(chain);
   });
 });
