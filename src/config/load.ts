@@ -81,6 +81,8 @@ function toConfig(values: ReadonlyMap<Key, unknown>): Config {
     dockerHost: value("docker-host"),
     uplinks: value("uplinks"),
     metrics: value("metrics"),
+    metricsLabels: value("metrics-labels"),
+    metricsCadvisor: value("metrics-cadvisor"),
     bpffs: value("bpffs"),
     stateDir: value("state-dir"),
     flowsMax: value("flows-max"),

@@ -90,6 +90,41 @@ const networks = z
     return [...found.values()];
   });
 
+/** Names of container labels, as Docker takes them; each becomes a label of a metric, so there may not be many. */
+const labelNames = z
+  .union(
+    [z.array(z.unknown()), z.string().transform((names) => names.split(",").filter((name) => name !== ""))],
+    { error: "must be a list of container labels" },
+  )
+  .pipe(
+    z
+      .array(
+        z
+          .string("must be a list of container labels, each a text")
+          .trim()
+          .refine((name) => /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/.test(name), {
+            error: (issue) => `${JSON.stringify(issue.input)} can't be the name of a container label`,
+          }),
+      )
+      .max(20, "must be at most 20 labels"),
+  )
+  .transform((names, context) => {
+    const known = new Map<string, string>();
+    for (const name of names) {
+      const label = name.replace(/[^A-Za-z0-9]/g, "_");
+      const other = known.get(label);
+      if (other !== undefined && other !== name) {
+        context.addIssue({
+          code: "custom",
+          message: `"${other}" and "${name}" would be one label of a metric`,
+        });
+        return z.NEVER;
+      }
+      known.set(label, name);
+    }
+    return [...known.values()];
+  });
+
 const dockerHost = text.refine((url) => /^(unix|tcp|http|https):\/\/./.test(url), {
   error: (issue) => `"${String(issue.input)}" is not unix:///PATH or tcp://HOST:PORT`,
 });
@@ -145,6 +180,8 @@ export const shape = {
   "docker-host": dockerHost,
   uplinks,
   metrics,
+  "metrics-labels": labelNames,
+  "metrics-cadvisor": flag,
   bpffs: directory,
   "state-dir": directory,
   "flows-max": flowsMax,
@@ -167,6 +204,8 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   mode: "accelerate",
   uplinks: [],
   metrics: "127.0.0.1:9477",
+  "metrics-labels": [],
+  "metrics-cadvisor": false,
   bpffs: "/sys/fs/bpf/fairway",
   "state-dir": "/run/fairway",
   "flows-max": "auto",
@@ -189,6 +228,10 @@ export interface Config {
   uplinks: string[];
   /** Undefined: no server. */
   metrics: MetricsAddress | undefined;
+  /** Container labels that fairway_container_info has. */
+  metricsLabels: string[];
+  /** Whether there are cAdvisor's container_network_* too. */
+  metricsCadvisor: boolean;
   bpffs: string;
   stateDir: string;
   /** Entries of the flow table. */

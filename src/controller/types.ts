@@ -1,5 +1,7 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
+import type { EngineState } from "../docker/model.js";
+import type { LeftToEngine } from "../plan/labels.js";
 import type { PolicyOptions } from "../plan/policy.js";
 import type { HostSocketsMode, Mode, PlanWarning, TrustFirewallMode } from "../plan/types.js";
 
@@ -93,6 +95,8 @@ export interface DaemonStatus {
     lastSuccessAt: number;
     last: ReconcileResult | undefined;
   };
+  /** Containers and networks that a label keeps off the fast path. */
+  leftToEngine: LeftToEngine[];
   warnings: PlanWarning[];
 }
 
@@ -101,4 +105,6 @@ export interface MetricsSource {
   status(): DaemonStatus;
   /** Undefined until the programs are loaded. */
   readonly reader: DatapathReader | undefined;
+  /** The engine as of the last look; undefined until the first. */
+  readonly engineState: EngineState | undefined;
 }

@@ -23,13 +23,23 @@ const DIRECTIONS = {
   uplink_egress_l3: "egress",
   endpoint_ingress: "ingress",
   endpoint_egress: "egress",
+  parent_ingress: "ingress",
+  parent_egress: "egress",
 } as const satisfies Partial<Record<ProgramName, Direction>>;
 
 type AttachedProgram = keyof typeof DIRECTIONS;
 const attachedPrograms = Object.keys(DIRECTIONS) as AttachedProgram[];
 
-/** Names our filter on kernels without TCX: a priority late in the chain and a handle that reads "fairway". */
-const CLSACT = { priority: 0xfa17, handle: 0xfa17 } as const;
+/** Names our filters on kernels without TCX: a handle that reads "fairway", and priorities late in the chain. */
+const CLSACT_HANDLE = 0xfa17;
+const CLSACT_PRIORITY = 0xfa17;
+/** A parent's programs come after an uplink's: both may be at one device. */
+const CLSACT_PARENT_PRIORITY = 0xfa18;
+
+function clsactName(program: AttachedProgram): { priority: number; handle: number } {
+  const isParents = program.startsWith("parent_");
+  return { handle: CLSACT_HANDLE, priority: isParents ? CLSACT_PARENT_PRIORITY : CLSACT_PRIORITY };
+}
 
 /** BPF_OBJ_NAME_LEN without the zero at its end. */
 const KERNEL_NAME_LENGTH = 15;
@@ -54,6 +64,8 @@ export interface Attachments {
   attach(attachment: Attachment): boolean;
   /** Detaches; fine when it is not attached. */
   detach(attachment: Attachment): void;
+  /** How often a program was found detached from a device that is still there: by somebody else. By TCX alone: a filter tells nothing. */
+  readonly detached: ReadonlyMap<string, number>;
   /** Programs of others that see packets after one of ours at the same hook: what they are called. */
   after(attachment: Attachment): string[];
   close(): void;
@@ -62,6 +74,7 @@ export interface Attachments {
 /** Links by TCX. Those that are pinned from before are moved to the new programs in place. */
 export class TcxAttachments implements Attachments {
   readonly mode = "tcx";
+  readonly detached = new Map<string, number>();
   readonly #links = new Map<string, BpfLink>();
 
   constructor(
@@ -92,12 +105,28 @@ export class TcxAttachments implements Attachments {
 
   list(): Attachment[] {
     const attachments: Attachment[] = [];
+    const lost: Attachment[] = [];
     for (const [name, link] of this.#links) {
       const attachment = parseName(name);
       if (attachment !== undefined && link.info.ifindex === attachment.ifindex) attachments.push(attachment);
-      else this.#drop(name, link);
+      else {
+        this.#drop(name, link);
+        if (attachment !== undefined) lost.push(attachment);
+      }
     }
+    this.#countDetached(lost);
     return attachments;
+  }
+
+  /** A link goes with its device, which is nothing to tell. */
+  #countDetached(lost: readonly Attachment[]): void {
+    if (lost.length === 0) return;
+    const devices = new Set(listLinks().map((device) => device.ifindex));
+    for (const { program, ifindex } of lost) {
+      if (!devices.has(ifindex)) continue;
+      this.detached.set(program, (this.detached.get(program) ?? 0) + 1);
+      this.log.warn({ program, ifindex }, "program was detached by somebody else");
+    }
   }
 
   attach(attachment: Attachment): boolean {
@@ -152,6 +181,7 @@ export class TcxAttachments implements Attachments {
 /** Filters by clsact. Those that a former run has left are found by their names, and get the new programs in place. */
 export class ClsactAttachments implements Attachments {
   readonly mode = "clsact";
+  readonly detached = new Map<string, number>();
   readonly #attached = new Map<string, Attachment>();
 
   constructor(
@@ -176,7 +206,7 @@ export class ClsactAttachments implements Attachments {
       const made = this.programs[program].attachClsact({
         ifindex,
         direction: DIRECTIONS[program],
-        ...CLSACT,
+        ...clsactName(program),
       });
       if (made) this.pins.markQdisc(ifindex);
     } catch (error) {
@@ -189,7 +219,7 @@ export class ClsactAttachments implements Attachments {
 
   detach(attachment: Attachment): void {
     this.#attached.delete(pinName(attachment));
-    detachFilter(attachment.ifindex, DIRECTIONS[attachment.program]);
+    detachFilter(attachment);
     removeOwnQdisc(this.pins, attachment.ifindex);
   }
 
@@ -223,8 +253,8 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
   }
   if (!tcx) {
     for (const { ifindex } of listLinks()) {
-      for (const direction of ["ingress", "egress"] as const) {
-        if (detachFilter(ifindex, direction)) detached.push(`${direction}-${ifindex}`);
+      for (const program of clsactPrograms(ifindex)) {
+        if (detachFilter({ program, ifindex })) detached.push(pinName({ program, ifindex }));
       }
       removeOwnQdisc(pins, ifindex);
     }
@@ -236,7 +266,7 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
 function clsactPrograms(ifindex: number): AttachedProgram[] {
   const ids = (["ingress", "egress"] as const)
     .flatMap((direction) => clsactFilters({ ifindex, direction }))
-    .filter(({ priority, handle }) => priority === CLSACT.priority && handle === CLSACT.handle)
+    .filter(({ handle }) => handle === CLSACT_HANDLE)
     .flatMap(({ programId }) => (programId === undefined ? [] : [programId]));
   const names = ids.map(programName);
   return attachedPrograms.filter((program) => names.includes(program.slice(0, KERNEL_NAME_LENGTH)));
@@ -252,9 +282,9 @@ function removeOwnQdisc(pins: Pins, ifindex: number): void {
   pins.forgetQdisc(ifindex);
 }
 
-function detachFilter(ifindex: number, direction: Direction): boolean {
+function detachFilter({ program, ifindex }: Attachment): boolean {
   try {
-    return detachClsact({ ifindex, direction, ...CLSACT });
+    return detachClsact({ ifindex, direction: DIRECTIONS[program], ...clsactName(program) });
   } catch (error) {
     if (errorCode(error) === "ENODEV") return false;
     throw error;

@@ -48,6 +48,8 @@ function plainValues(config: Config): Record<Key, unknown> {
     "docker-host": config.dockerHost ?? null,
     uplinks: config.uplinks,
     metrics: config.metrics === undefined ? "off" : formatMetricsAddress(config.metrics),
+    "metrics-labels": config.metricsLabels,
+    "metrics-cadvisor": config.metricsCadvisor,
     bpffs: config.bpffs,
     "state-dir": config.stateDir,
     "flows-max": config.flowsMax,

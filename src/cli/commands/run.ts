@@ -12,6 +12,8 @@ export function addRun(program: Command, context: Context): void {
     "docker-host",
     "uplinks",
     "metrics",
+    "metrics-labels",
+    "metrics-cadvisor",
     "bpffs",
     "state-dir",
     "flows-max",

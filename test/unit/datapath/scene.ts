@@ -65,6 +65,8 @@ export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {})
     hostPorts: [],
     hostDialled: [],
     hostSockets: true,
+    parents: [],
+    hostRoutes: [],
     uplinks: [
       {
         ifindex: 2,
@@ -75,6 +77,7 @@ export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {})
         ipv6: undefined,
       },
     ],
+    leftToEngine: [],
     unsure: [],
     warnings: [],
     ...change,
