@@ -6,7 +6,7 @@ export default defineConfig({
     // Namespaces and engines take their time; what takes longer than this is worth a look.
     slowTestThreshold: 10_000,
     projects: [
-      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], testTimeout: 20_000 } },
+      { test: { name: "unit", include: ["test/unit/**/*.test.ts"], maxWorkers: 2, testTimeout: 20_000 } },
       // Programs in the kernel, all in one network namespace: one file at a time.
       {
         test: {

@@ -199,3 +199,22 @@ export function decodePerCpu<T>(element: Codec<T>, buffer: Buffer): T[] {
     element.decode(buffer, cpu * stride),
   );
 }
+
+/**
+ * The sum over all CPUs of a per-CPU map's value whose fields are all u64. Quicker than decoding each CPU's; exact up to 2^53.
+ * @param element codec of one CPU's value
+ * @param buffer with the values of all CPUs at `offset`
+ * @param length bytes of those
+ */
+export function sumPerCpu<T>(element: Codec<T>, buffer: Buffer, offset: number, length: number): T {
+  const { size } = element;
+  const sum = Buffer.alloc(size);
+  for (let field = 0; field + 8 <= size; field += 8) {
+    let total = 0;
+    for (let at = offset + field; at < offset + length; at += size)
+      total += buffer.readUInt32LE(at) + buffer.readUInt32LE(at + 4) * 0x1_0000_0000;
+    sum.writeUInt32LE(total % 0x1_0000_0000, field);
+    sum.writeUInt32LE(Math.floor(total / 0x1_0000_0000), field + 4);
+  }
+  return element.decode(sum);
+}

@@ -86,6 +86,8 @@ const test = [
   program("jq"),
   program("socat"),
   program("ufw"),
+  program("firewalld"),
+  program("dbus-daemon"),
   program("netcat-openbsd", "nc"),
   { name: "busybox-static", there: () => which("busybox") !== undefined },
   header("libseccomp-dev", "seccomp.h"),

@@ -20,6 +20,14 @@ const flags: Readonly<Record<Key, { flag: string; help: string }>> = {
     help: "a device that leads outside; repeat it (default: chosen by the routes)",
   },
   metrics: { flag: "--metrics <address:port>", help: "where /metrics listens, or off" },
+  "metrics-labels": {
+    flag: "--metrics-labels <names>",
+    help: "container labels that fairway_container_info has (team,com.example.tier,...)",
+  },
+  "metrics-cadvisor": {
+    flag: "--metrics-cadvisor",
+    help: "have cAdvisor's container_network_* in /metrics too",
+  },
   bpffs: { flag: "--bpffs <dir>", help: "where maps, programs and links are pinned" },
   "state-dir": { flag: "--state-dir <dir>", help: "where the control socket and the state file are" },
   "flows-max": {
@@ -41,6 +49,10 @@ const flags: Readonly<Record<Key, { flag: string; help: string }>> = {
   "host-sockets": {
     flag: "--host-sockets <when>",
     help: "lead the host's own processes straight to published ports: auto (where no rule of yours may concern them) or off",
+  },
+  "trust-firewall": {
+    flag: "--trust-firewall <when>",
+    help: "new connections that a rule of yours may concern: auto (the kernel decides them) or ignore (such rules don't count on the fast path)",
   },
   "log-format": { flag: "--log-format <format>", help: LOG_FORMATS.join(" or ") },
   "log-level": { flag: "--log-level <level>", help: LOG_LEVELS.join(", ") },

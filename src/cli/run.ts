@@ -1,9 +1,11 @@
 import { release } from "node:os";
 import { type Config, formatMetricsAddress } from "../config/schema.js";
 import { Daemon } from "../controller/daemon.js";
+import type { EngineState } from "../docker/model.js";
 import { createLog } from "../log/log.js";
 import { createMetrics } from "../metrics/metrics.js";
 import { type MetricsServer, serveMetrics } from "../metrics/server.js";
+import { scrapeTargets, type TargetGroup } from "../metrics/service_discovery.js";
 import type { Context } from "./context.js";
 import { version } from "./package.js";
 import { preflight, thisHost } from "./preflight.js";
@@ -25,14 +27,17 @@ export async function run(config: Config, context: Context): Promise<void> {
     log,
     env: context.environment,
     observer: {
-      reconciled: (result) => metrics.observer.reconciled?.(result),
-      engineEvent: (type, action) => metrics.observer.engineEvent?.(type, action),
+      reconciled: (result) => metrics.observer.reconciled(result),
+      engineConnected: (up) => metrics.observer.engineConnected(up),
+      engineEvent: (type, action) => metrics.observer.engineEvent(type, action),
     },
   });
   const metrics = createMetrics({
     source: daemon,
     version: version(),
     kernel: release(),
+    labels: config.metricsLabels,
+    cadvisor: config.metricsCadvisor,
     onFailure: (collector, error) => log.warn({ collector, err: error }, "metrics are incomplete"),
   });
 
@@ -44,6 +49,7 @@ export async function run(config: Config, context: Context): Promise<void> {
         address: config.metrics,
         scrape: metrics.scrape,
         contentType: metrics.contentType,
+        targets: () => targetsOf(daemon.engineState),
         notReady: () => (daemon.status().state === "ready" ? undefined : daemon.status().state),
       });
     }
@@ -63,6 +69,10 @@ export async function run(config: Config, context: Context): Promise<void> {
       ? "datapath left in place; `fairway cleanup` removes it"
       : "stopped before anything was attached",
   );
+}
+
+function targetsOf(engine: EngineState | undefined): TargetGroup[] | undefined {
+  return engine === undefined ? undefined : scrapeTargets(engine.containers).targets;
 }
 
 /** Starts the daemon. @returns false when a signal came before it was ready */

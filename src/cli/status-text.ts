@@ -5,6 +5,8 @@ import { type Cell, duration, number, percent, table } from "./table.js";
 
 /** How many reasons the table for people shows; all of them are in -o json and at /metrics. */
 const REASONS_SHOWN = 8;
+/** How many containers and networks with fairway.enable=false are named there. */
+const LEFT_SHOWN = 10;
 
 /** What a person wants to know of a running daemon. */
 export function daemonText(report: DaemonReport, color: boolean, now = Date.now()): string {
@@ -41,12 +43,24 @@ function facts({ status, endpoints, hostPorts }: DaemonReport, now: number): str
     ["endpoints", number(counts.endpoints)],
     ["published ports", number(counts.ports)],
     ["host sockets", hostSockets],
+    ...(status.trustFirewall === "ignore"
+      ? [["firewall", "rules of yours don't count (trust-firewall: ignore)"] as [string, string]]
+      : []),
     ["flows", `${number(counts.flows)} of ${number(counts.flowsMax)}`],
     ["reconciled", `${last}${took}; ${number(reconcile.count)} passes, ${number(reconcile.failures)} failed`],
+    ...leftToEngine(status),
     ["warnings", status.warnings.length === 0 ? "none" : number(status.warnings.length)],
   ];
   const warnings = status.warnings.map(({ message }) => `  ${stripControls(message)}\n`).join("");
   return table(undefined, rows) + warnings;
+}
+
+/** By label; nothing where there are none. */
+function leftToEngine({ leftToEngine }: DaemonReport["status"]): [string, string][] {
+  if (leftToEngine.length === 0) return [];
+  const names = leftToEngine.slice(0, LEFT_SHOWN).map(({ what, name }) => `${what} ${name}`);
+  const rest = leftToEngine.length - names.length;
+  return [["left to Docker", stripControls([...names, ...(rest > 0 ? [`${rest} more`] : [])].join(", "))]];
 }
 
 const PATH_HEADS = ["TO: FAST", "TO: SLOW", "FROM: FAST", "FROM: SLOW", "FAST"];

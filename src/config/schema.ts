@@ -2,7 +2,14 @@ import { z } from "zod";
 import type { Network } from "../networks.js";
 import { formatNetwork, parseNetwork } from "../networks.js";
 import { XDP_MODES, type XdpMode } from "../plan/policy.js";
-import { HOST_SOCKETS_MODES, type HostSocketsMode, MODES, type Mode } from "../plan/types.js";
+import {
+  HOST_SOCKETS_MODES,
+  type HostSocketsMode,
+  MODES,
+  type Mode,
+  TRUST_FIREWALL_MODES,
+  type TrustFirewallMode,
+} from "../plan/types.js";
 import { FLOWS_MAX_LARGEST, FLOWS_MAX_SMALLEST, flowsMaxFor, usableMemory } from "./flows-max.js";
 import { suggestion } from "./nearest.js";
 
@@ -83,6 +90,41 @@ const networks = z
     return [...found.values()];
   });
 
+/** Names of container labels, as Docker takes them; each becomes a label of a metric, so there may not be many. */
+const labelNames = z
+  .union(
+    [z.array(z.unknown()), z.string().transform((names) => names.split(",").filter((name) => name !== ""))],
+    { error: "must be a list of container labels" },
+  )
+  .pipe(
+    z
+      .array(
+        z
+          .string("must be a list of container labels, each a text")
+          .trim()
+          .refine((name) => /^[A-Za-z0-9][A-Za-z0-9._/-]{0,127}$/.test(name), {
+            error: (issue) => `${JSON.stringify(issue.input)} can't be the name of a container label`,
+          }),
+      )
+      .max(20, "must be at most 20 labels"),
+  )
+  .transform((names, context) => {
+    const known = new Map<string, string>();
+    for (const name of names) {
+      const label = name.replace(/[^A-Za-z0-9]/g, "_");
+      const other = known.get(label);
+      if (other !== undefined && other !== name) {
+        context.addIssue({
+          code: "custom",
+          message: `"${other}" and "${name}" would be one label of a metric`,
+        });
+        return z.NEVER;
+      }
+      known.set(label, name);
+    }
+    return [...known.values()];
+  });
+
 const dockerHost = text.refine((url) => /^(unix|tcp|http|https):\/\/./.test(url), {
   error: (issue) => `"${String(issue.input)}" is not unix:///PATH or tcp://HOST:PORT`,
 });
@@ -138,6 +180,8 @@ export const shape = {
   "docker-host": dockerHost,
   uplinks,
   metrics,
+  "metrics-labels": labelNames,
+  "metrics-cadvisor": flag,
   bpffs: directory,
   "state-dir": directory,
   "flows-max": flowsMax,
@@ -145,6 +189,7 @@ export const shape = {
   deny: networks,
   xdp: word(XDP_MODES),
   "host-sockets": word(HOST_SOCKETS_MODES),
+  "trust-firewall": word(TRUST_FIREWALL_MODES),
   "log-format": word(LOG_FORMATS),
   "log-level": word(LOG_LEVELS),
   once: flag,
@@ -159,6 +204,8 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   mode: "accelerate",
   uplinks: [],
   metrics: "127.0.0.1:9477",
+  "metrics-labels": [],
+  "metrics-cadvisor": false,
   bpffs: "/sys/fs/bpf/fairway",
   "state-dir": "/run/fairway",
   "flows-max": "auto",
@@ -166,6 +213,7 @@ export const defaults: Readonly<Partial<Record<Key, unknown>>> = {
   deny: [],
   xdp: "auto",
   "host-sockets": "auto",
+  "trust-firewall": "auto",
   "log-format": "text",
   "log-level": "info",
   once: false,
@@ -180,6 +228,10 @@ export interface Config {
   uplinks: string[];
   /** Undefined: no server. */
   metrics: MetricsAddress | undefined;
+  /** Container labels that fairway_container_info has. */
+  metricsLabels: string[];
+  /** Whether there are cAdvisor's container_network_* too. */
+  metricsCadvisor: boolean;
   bpffs: string;
   stateDir: string;
   /** Entries of the flow table. */
@@ -190,6 +242,7 @@ export interface Config {
   deny: Network[];
   xdp: XdpMode;
   hostSockets: HostSocketsMode;
+  trustFirewall: TrustFirewallMode;
   logFormat: (typeof LOG_FORMATS)[number];
   logLevel: (typeof LOG_LEVELS)[number];
   once: boolean;

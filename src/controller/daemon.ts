@@ -12,6 +12,7 @@ import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
 import { ParentKeeper } from "../parents/keeper.js";
 import { plan } from "../plan/plan.js";
+import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
 import { SlowPathKeeper } from "../slowpath/keeper.js";
@@ -89,6 +90,10 @@ export class Daemon implements MetricsSource {
 
   get reader(): DatapathReader | undefined {
     return this.#datapath?.reader;
+  }
+
+  get engineState(): EngineState | undefined {
+    return this.#engineState;
   }
 
   /**
@@ -265,6 +270,7 @@ export class Daemon implements MetricsSource {
 
   async #reconcile(result: ReconcileResult, reasons: readonly string[]): Promise<void> {
     const started = performance.now();
+    const isNow = this.#connected;
     const engine = await this.#lookAtEngine();
     const looked = performance.now();
     result.engineMs = looked - started;
@@ -275,6 +281,8 @@ export class Daemon implements MetricsSource {
     // Before the fast path: what it may make of a connection, the rules have to allow.
     await this.#slowPath?.apply(
       engine,
+      host.links,
+      isNow,
       reasons.some((reason) => RULES_MAY_HAVE_CHANGED.has(reason)),
     );
     const applied = await this.#datapath?.apply(planned);
@@ -296,7 +304,8 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      return this.#inventory.look(this.#engine, this.#abort.signal);
+      const engine = await this.#inventory.look(this.#engine, this.#abort.signal);
+      return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
     return this.#engineState;
@@ -315,7 +324,14 @@ export class Daemon implements MetricsSource {
       new Set(uplinks.map((u) => u.name)),
     );
     if (firewall === undefined) throw new Error("the firewall is not watched");
-    return { ...host, ...firewall, ...this.#slowPath?.nat(engine, firewall) };
+    const ignored = this.config.trustFirewall === "ignore";
+    // What doesn't count on the fast path voids nothing of it when it changes.
+    return {
+      ...host,
+      ...firewall,
+      ...(ignored && { foreignRules: "" }),
+      ...this.#slowPath?.nat(engine, firewall),
+    };
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -367,7 +383,7 @@ export class Daemon implements MetricsSource {
   }
 
   #retryIfUnsettled(planned: Plan): void {
-    if (planned.warnings.some((w) => w.transient)) this.#retryLater();
+    if (this.#slowPath?.unsettled || planned.warnings.some((w) => w.transient)) this.#retryLater();
     else this.#retry.reset();
   }
 
@@ -410,6 +426,7 @@ export class Daemon implements MetricsSource {
         mtu: u.mtu,
         addresses: [...u.addresses.map((a) => a.address), ...(u.ipv6 === undefined ? [] : [u.ipv6])],
       })),
+      trustFirewall: this.config.trustFirewall ?? "auto",
       hostSockets: this.#datapath?.hostSocketsAttached ? "attached" : "not attached",
       counts: {
         endpoints: this.#plan?.endpoints.length ?? 0,
@@ -419,6 +436,7 @@ export class Daemon implements MetricsSource {
         flowsMax: flows?.maxEntries ?? 2 * this.config.flowsMax,
       },
       reconcile: { ...this.#reconciles },
+      leftToEngine: this.#plan?.leftToEngine ?? [],
       warnings: this.#plan?.warnings ?? [],
     };
   }

@@ -1,7 +1,9 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
+import type { EngineState } from "../docker/model.js";
+import type { LeftToEngine } from "../plan/labels.js";
 import type { PolicyOptions } from "../plan/policy.js";
-import type { HostSocketsMode, Mode, PlanWarning } from "../plan/types.js";
+import type { HostSocketsMode, Mode, PlanWarning, TrustFirewallMode } from "../plan/types.js";
 
 /** What the daemon needs to know; the command line's configuration carries more and is assignable to it. */
 export interface DaemonConfig extends PolicyOptions {
@@ -16,6 +18,8 @@ export interface DaemonConfig extends PolicyOptions {
   stateDir: string;
   /** Default "auto". */
   hostSockets?: HostSocketsMode;
+  /** Default "auto". */
+  trustFirewall?: TrustFirewallMode;
   /** Size of each family's flow table in entries (two per connection). */
   flowsMax: number;
 }
@@ -81,6 +85,8 @@ export interface DaemonStatus {
   uplinks: { name: string; ifindex: number; mtu: number; addresses: string[] }[];
   /** At the host's socket calls: attached, or not (switched off, not possible, or no port to lead to yet). */
   hostSockets: "attached" | "not attached";
+  /** "ignore": rules of the user's don't count on the fast path. */
+  trustFirewall: TrustFirewallMode;
   counts: { endpoints: number; ports: number; hostPorts: number; flows: number; flowsMax: number };
   reconcile: {
     count: number;
@@ -89,6 +95,8 @@ export interface DaemonStatus {
     lastSuccessAt: number;
     last: ReconcileResult | undefined;
   };
+  /** Containers and networks that a label keeps off the fast path. */
+  leftToEngine: LeftToEngine[];
   warnings: PlanWarning[];
 }
 
@@ -97,4 +105,6 @@ export interface MetricsSource {
   status(): DaemonStatus;
   /** Undefined until the programs are loaded. */
   readonly reader: DatapathReader | undefined;
+  /** The engine as of the last look; undefined until the first. */
+  readonly engineState: EngineState | undefined;
 }

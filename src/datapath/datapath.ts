@@ -71,6 +71,13 @@ export class Datapath {
       failedWrites: (map) => this.#applier.failedWrites(map) + this.#policy.failedWrites(map),
       policyEntries: (map) => this.#policy.entries(map),
       sweep: this.#sweep,
+      programs: () =>
+        Object.entries(loaded.programs).map(([program, { info }]) => ({
+          program,
+          runs: info.runCount,
+          runTimeNs: info.runTimeNs,
+        })),
+      detached: () => [...attachments.detached].map(([program, times]) => ({ program, times })),
     });
   }
 

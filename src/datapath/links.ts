@@ -64,6 +64,8 @@ export interface Attachments {
   attach(attachment: Attachment): boolean;
   /** Detaches; fine when it is not attached. */
   detach(attachment: Attachment): void;
+  /** How often a program was found detached from a device that is still there: by somebody else. By TCX alone: a filter tells nothing. */
+  readonly detached: ReadonlyMap<string, number>;
   /** Programs of others that see packets after one of ours at the same hook: what they are called. */
   after(attachment: Attachment): string[];
   close(): void;
@@ -72,6 +74,7 @@ export interface Attachments {
 /** Links by TCX. Those that are pinned from before are moved to the new programs in place. */
 export class TcxAttachments implements Attachments {
   readonly mode = "tcx";
+  readonly detached = new Map<string, number>();
   readonly #links = new Map<string, BpfLink>();
 
   constructor(
@@ -102,12 +105,28 @@ export class TcxAttachments implements Attachments {
 
   list(): Attachment[] {
     const attachments: Attachment[] = [];
+    const lost: Attachment[] = [];
     for (const [name, link] of this.#links) {
       const attachment = parseName(name);
       if (attachment !== undefined && link.info.ifindex === attachment.ifindex) attachments.push(attachment);
-      else this.#drop(name, link);
+      else {
+        this.#drop(name, link);
+        if (attachment !== undefined) lost.push(attachment);
+      }
     }
+    this.#countDetached(lost);
     return attachments;
+  }
+
+  /** A link goes with its device, which is nothing to tell. */
+  #countDetached(lost: readonly Attachment[]): void {
+    if (lost.length === 0) return;
+    const devices = new Set(listLinks().map((device) => device.ifindex));
+    for (const { program, ifindex } of lost) {
+      if (!devices.has(ifindex)) continue;
+      this.detached.set(program, (this.detached.get(program) ?? 0) + 1);
+      this.log.warn({ program, ifindex }, "program was detached by somebody else");
+    }
   }
 
   attach(attachment: Attachment): boolean {
@@ -162,6 +181,7 @@ export class TcxAttachments implements Attachments {
 /** Filters by clsact. Those that a former run has left are found by their names, and get the new programs in place. */
 export class ClsactAttachments implements Attachments {
   readonly mode = "clsact";
+  readonly detached = new Map<string, number>();
   readonly #attached = new Map<string, Attachment>();
 
   constructor(

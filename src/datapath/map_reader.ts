@@ -1,4 +1,4 @@
-import { decodePerCpu } from "../codec.js";
+import { decodePerCpu, sumPerCpu } from "../codec.js";
 import {
   type Counter,
   Direction,
@@ -14,18 +14,21 @@ import {
   Verdict,
 } from "../generated/index.js";
 import { FAMILIES } from "../ip.js";
-import type { Plan } from "../plan/types.js";
+import { type MapBatch, possibleCpus } from "../native/index.js";
+import type { Plan, PlannedEndpoint, PlannedHostPort } from "../plan/types.js";
 import { hostPortKey } from "./encode.js";
 import { addressesOf, familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
 import type {
   DatapathReader,
+  DetachedReading,
   EndpointReading,
   FlowsReading,
   HostPortReading,
   MapReading,
   PathCounters,
   PortReading,
+  ProgramReading,
   ReasonReading,
   TrafficCounter,
 } from "./reader.js";
@@ -40,63 +43,98 @@ export interface ReaderSources {
   /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
   policyEntries: (map: MapName) => number | undefined;
   sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted">;
+  programs?: () => ProgramReading[];
+  detached?: () => DetachedReading[];
 }
 
 /** Reads the maps and gives what is in them the names of the last plan. */
 export class MapReader implements DatapathReader {
+  #cpus: number | undefined;
+
   constructor(
     private readonly kernel: Maps,
     private readonly sources: ReaderSources,
   ) {}
 
   endpoints(): EndpointReading[] {
-    const placed = this.sources.placed();
-    const counters = this.#endpointCounters(placed);
-    return placed.map(({ slot, endpoint, planned }) => {
-      const paths = counters.get(slot);
-      return {
-        slot,
-        generation: endpoint.generation,
-        endpointId: planned.endpointId,
-        containerId: planned.containerId,
-        container: planned.container,
-        network: planned.network,
-        addresses: addressesOf(endpoint),
-        ifindex: endpoint.ifindex,
-        device: planned.device,
-        bridge: planned.bridge,
-        masquerade: ((endpoint.ipv4.flags | endpoint.ipv6.flags) & EndpointIpFlags.MASQUERADE) !== 0,
-        bridging: (endpoint.flags & EndpointFlags.BRIDGING) !== 0,
-        receive: pathCounters(paths?.[Direction.RECEIVE]),
-        transmit: pathCounters(paths?.[Direction.TRANSMIT]),
-      };
-    });
+    return [...this.endpointSteps()].flat();
+  }
+
+  /** Slots are given from the lowest on, so that the used ones lie together at the start of the array. */
+  *endpointSteps(): Generator<EndpointReading[]> {
+    const { kernel, key, value } = this.kernel.endpoint_counters;
+    const given = new Set<string>();
+    let cursor: Buffer | undefined;
+    let read = 0;
+    do {
+      // Asked in each step: between two of them a slot may have been given to another endpoint.
+      const bySlot = new Map(this.sources.placed().map((p) => [p.slot, p]));
+      const slots = Math.max(-1, ...bySlot.keys()) + 1;
+      if (read >= slots) return;
+      const batch = kernel.getBatch(cursor, Math.min(this.#batch(value.size), slots - read));
+      const valueLength = batch.count === 0 ? 0 : batch.values.length / batch.count;
+      const readings: EndpointReading[] = [];
+      for (let i = 0; i < batch.count; i++) {
+        const placed = bySlot.get(key.decode(batch.keys, i * key.size));
+        if (placed === undefined || given.has(placed.planned.endpointId)) continue;
+        given.add(placed.planned.endpointId);
+        const counted = sumPerCpu(value, batch.values, i * valueLength, valueLength);
+        readings.push(endpointReading(placed, counted.path));
+      }
+      yield readings;
+      read += batch.count;
+      cursor = batch.cursor;
+    } while (cursor !== undefined);
   }
 
   reasons(): ReasonReading[] {
-    const names = new Map(this.sources.placed().map((p) => [p.slot, p.planned]));
-    const readings: ReasonReading[] = [];
-    for (const { key, values } of this.kernel.reasons.perCpuEntries(1024)) {
-      const planned = names.get(key.slot);
-      // Of an endpoint that is gone.
-      if (planned === undefined && key.slot !== SLOT_NONE) continue;
-      readings.push({
-        container: planned?.container,
-        network: planned?.network,
-        direction: key.direction === Direction.RECEIVE ? "receive" : "transmit",
-        verdict: key.verdict === Verdict.DROP ? "drop" : "slow",
-        reason: ReasonName[key.reason] ?? `unknown_${key.reason}`,
-        ...sum(values),
-      });
+    const byKey = new Map<string, ReasonReading>();
+    for (const reading of [...this.reasonSteps()].flat()) {
+      const { containerId, network, direction, verdict, reason } = reading;
+      const key = [containerId, network, direction, verdict, reason].join("\0");
+      const same = byKey.get(key);
+      if (same === undefined) byKey.set(key, { ...reading });
+      else {
+        same.packets += reading.packets;
+        same.bytes += reading.bytes;
+      }
     }
-    for (const drop of this.#xdpDrops()) {
-      const same = readings.find(
-        (r) => r.reason === drop.reason && r.verdict === "drop" && r.container === undefined,
-      );
-      if (same === undefined) readings.push(drop);
-      else Object.assign(same, { packets: same.packets + drop.packets, bytes: same.bytes + drop.bytes });
-    }
-    return readings;
+    return [...byKey.values()];
+  }
+
+  *reasonSteps(): Generator<ReasonReading[]> {
+    const { kernel, key, value } = this.kernel.reasons;
+    let cursor: Buffer | undefined;
+    do {
+      const batch = kernel.getBatch(cursor, this.#batch(value.size));
+      const names = new Map(this.sources.placed().map((p) => [p.slot, p.planned]));
+      const valueLength = batch.count === 0 ? 0 : batch.values.length / batch.count;
+      const readings: ReasonReading[] = [];
+      for (let i = 0; i < batch.count; i++) {
+        const { slot, direction, verdict, reason } = key.decode(batch.keys, i * key.size);
+        const planned = names.get(slot);
+        // Of an endpoint that is gone.
+        if (planned === undefined && slot !== SLOT_NONE) continue;
+        readings.push({
+          containerId: planned?.containerId,
+          container: planned?.container,
+          network: planned?.network,
+          direction: direction === Direction.RECEIVE ? "receive" : "transmit",
+          verdict: verdict === Verdict.DROP ? "drop" : "slow",
+          reason: ReasonName[reason] ?? `unknown_${reason}`,
+          ...sumPerCpu(value, batch.values, i * valueLength, valueLength),
+        });
+      }
+      yield readings;
+      cursor = batch.cursor;
+    } while (cursor !== undefined);
+    yield this.#xdpDrops();
+  }
+
+  /** How many entries of a per-CPU map to read in one go: about a millisecond's worth, whatever the number of CPUs. */
+  #batch(valueSize: number): number {
+    this.#cpus ??= possibleCpus();
+    return Math.max(16, Math.min(1024, Math.floor(BATCH_BYTES / (this.#cpus * valueSize))));
   }
 
   /** What XDP has dropped that was for no endpoint, which it counts apart. */
@@ -104,7 +142,7 @@ export class MapReader implements DatapathReader {
     return [...this.kernel.xdp_drops.perCpuEntries(64)].flatMap(({ key, values }) => {
       const total = sum(values);
       const reason = ReasonName[key] ?? `unknown_${key}`;
-      const nobody = { container: undefined, network: undefined };
+      const nobody = { containerId: undefined, container: undefined, network: undefined };
       return total.packets === 0n
         ? []
         : [{ ...nobody, direction: "receive", verdict: "drop", reason, ...total }];
@@ -112,22 +150,37 @@ export class MapReader implements DatapathReader {
   }
 
   maps(): MapReading[] {
-    return mapNames
-      .filter((map) => !TABLES.has(map))
-      .map((map) => ({
-        map,
-        entries: this.#entries(map),
-        maxEntries: this.kernel[map].maxEntries,
-        failedWrites: this.sources.failedWrites(map),
-      }));
+    return [...this.mapSteps()].filter((reading) => reading !== undefined);
   }
 
-  #entries(map: MapName): number {
+  *mapSteps(): Generator<MapReading | undefined> {
+    for (const map of mapNames) {
+      if (UNLISTED.has(map)) continue;
+      yield {
+        map,
+        entries: yield* this.#entries(map),
+        maxEntries: this.kernel[map].maxEntries,
+        failedWrites: this.sources.failedWrites(map),
+      };
+    }
+  }
+
+  *#entries(map: MapName): Generator<undefined, number> {
     if (map === "control") return 1;
     if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
     for (const family of FAMILIES)
       if (map === familyMaps.flows[family]) return this.sources.sweep.entries[family];
-    return this.sources.policyEntries(map) ?? countEntries(this.kernel[map].kernel);
+    const known = this.sources.policyEntries(map);
+    if (known !== undefined) return known;
+    return yield* countEntries(this.kernel[map].kernel, TABLES.has(map));
+  }
+
+  programs(): ProgramReading[] {
+    return this.sources.programs?.() ?? [];
+  }
+
+  detached(): DetachedReading[] {
+    return this.sources.detached?.() ?? [];
   }
 
   flows(): FlowsReading {
@@ -151,6 +204,7 @@ export class MapReader implements DatapathReader {
           proto: port.proto,
           address: port.address,
           port: port.port,
+          containerId: planned.containerId,
           container: planned.container,
           network: planned.network,
           containerAddress: port.containerAddress,
@@ -161,85 +215,60 @@ export class MapReader implements DatapathReader {
   }
 
   hostPorts(): HostPortReading[] {
+    return [...this.hostPortSteps()].flat();
+  }
+
+  *hostPortSteps(): Generator<HostPortReading[]> {
+    const counters = yield* this.#hostPortCounters();
     const byId = new Map(this.sources.placed().map((p) => [p.planned.endpointId, p.planned]));
-    const counters = this.#hostPortCounters();
     const { key } = this.kernel.host_port_counters;
-    return (this.sources.plan()?.hostPorts ?? []).flatMap((port) => {
-      const planned = byId.get(port.endpointId);
-      if (planned === undefined) return [];
-      const counted = counters.get(key.encode(hostPortKey(port)).toString("hex")) ?? [];
-      const left = counted.flatMap((sockets, outcome): [string, bigint][] =>
-        outcome === HostOutcome.LED || sockets === 0n
-          ? []
-          : [[HostOutcomeName[outcome] ?? "unknown", sockets]],
-      );
-      const { proto, address, containerAddress, containerPort } = port;
-      const { container, network } = planned;
-      return [
-        {
-          proto,
-          address,
-          port: port.port,
-          container,
-          network,
-          containerAddress,
-          containerPort,
-          led: counted[HostOutcome.LED] ?? 0n,
-          left: Object.fromEntries(left),
-        },
-      ];
-    });
+    const ports = this.sources.plan()?.hostPorts ?? [];
+    for (let from = 0; from < ports.length; from += PORTS_BATCH) {
+      yield ports.slice(from, from + PORTS_BATCH).flatMap((port) => {
+        const planned = byId.get(port.endpointId);
+        if (planned === undefined) return [];
+        const counted = counters.get(key.encode(hostPortKey(port)).toString("latin1")) ?? [];
+        return [hostPortReading(port, planned, counted)];
+      });
+    }
+  }
+
+  placements(): { network: string }[] {
+    return this.sources.placed().map((p) => p.planned);
   }
 
   /** By the key's bytes: sockets by HostOutcome, over all CPUs. */
-  #hostPortCounters(): Map<string, bigint[]> {
-    const { kernel, value } = this.kernel.host_port_counters;
-    const counters = new Map<string, bigint[]>();
-    for (const entry of kernel.entries(1024)) {
-      const cpus = decodePerCpu(value, entry.value);
-      const sums = cpus[0]?.sockets.map((_, outcome) =>
-        cpus.reduce((sum, cpu) => sum + (cpu.sockets[outcome] ?? 0n), 0n),
-      );
-      counters.set(entry.key.toString("hex"), sums ?? []);
-    }
-    return counters;
-  }
-
-  /** Slots are given from the lowest on, so that the used ones lie together at the start of the array. */
-  #endpointCounters(placed: PlacedEndpoint[]): Map<number, Counter[][]> {
-    const counters = new Map<number, Counter[][]>();
-    const wanted = new Set(placed.map((p) => p.slot));
-    const last = Math.max(-1, ...wanted);
-    const { kernel, key, value } = this.kernel.endpoint_counters;
+  *#hostPortCounters(): Generator<never[], Map<string, readonly bigint[]>> {
+    const { kernel, key, value } = this.kernel.host_port_counters;
+    const counters = new Map<string, readonly bigint[]>();
     let cursor: Buffer | undefined;
-    let read = 0;
-    while (read <= last) {
-      const batch = kernel.getBatch(cursor, Math.min(COUNTER_BATCH, last + 1 - read));
+    do {
+      const batch = kernel.getBatch(cursor, this.#batch(value.size));
       const valueLength = batch.count === 0 ? 0 : batch.values.length / batch.count;
       for (let i = 0; i < batch.count; i++) {
-        const slot = key.decode(batch.keys, i * key.size);
-        if (!wanted.has(slot)) continue;
-        const cpus = decodePerCpu(value, batch.values.subarray(i * valueLength, (i + 1) * valueLength));
-        counters.set(slot, sumPaths(cpus.map((c) => c.path)));
+        const name = batch.keys.toString("latin1", i * key.size, (i + 1) * key.size);
+        counters.set(name, sumPerCpu(value, batch.values, i * valueLength, valueLength).sockets);
       }
-      read += batch.count;
+      yield [];
       cursor = batch.cursor;
-      if (cursor === undefined) break;
-    }
+    } while (cursor !== undefined);
     return counters;
   }
 }
 
-/** Arrays of flags, which are never full and too long to be counted at every scrape. */
+/** Arrays: an entry is in use when it is not zero. */
 const TABLES: ReadonlySet<MapName> = new Set([
   "masquerade_ports",
   "flow_table_counters",
+  "sync_budgets",
   "source_blocks",
   "xdp_drops",
-  // With each socket: the kernel lists none.
-  "host_sockets",
 ]);
-const COUNTER_BATCH = 1024;
+/** With each socket: the kernel lists none, and has no limit. */
+const UNLISTED: ReadonlySet<MapName> = new Set(["host_sockets"]);
+const BATCH_BYTES = 128 * 1024;
+const COUNT_BATCH = 2048;
+const PORTS_BATCH = 200;
 
 /** What became of flow entries, by FAMILY_INDEX, over all CPUs. */
 export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): FlowTableCounters[] {
@@ -253,18 +282,77 @@ export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): Flow
   });
 }
 
-function countEntries(map: KernelMap): number {
+/** @param table only what is not zero counts */
+function* countEntries(map: KernelMap, table: boolean): Generator<undefined, number> {
   let entries = 0;
   let cursor: Buffer | undefined;
   do {
-    const batch = map.getBatch(cursor, 4096);
-    entries += batch.count;
+    const batch = map.getBatch(cursor, COUNT_BATCH);
+    entries += table ? nonZero(batch) : batch.count;
     cursor = batch.cursor;
+    yield;
   } while (cursor !== undefined);
   return entries;
 }
 
-function pathCounters(path: Counter[] | undefined): PathCounters {
+function nonZero({ values, count }: MapBatch): number {
+  const size = count === 0 ? 1 : values.length / count;
+  let used = 0;
+  for (let at = 0; at < values.length; at += size) {
+    let end = at;
+    while (end < at + size && values[end] === 0) end++;
+    if (end < at + size) used++;
+  }
+  return used;
+}
+
+function endpointReading(
+  { slot, endpoint, planned }: PlacedEndpoint,
+  path: readonly (readonly Counter[])[],
+): EndpointReading {
+  return {
+    slot,
+    generation: endpoint.generation,
+    endpointId: planned.endpointId,
+    containerId: planned.containerId,
+    container: planned.container,
+    network: planned.network,
+    addresses: addressesOf(endpoint),
+    ifindex: endpoint.ifindex,
+    device: planned.device,
+    bridge: planned.bridge,
+    masquerade: ((endpoint.ipv4.flags | endpoint.ipv6.flags) & EndpointIpFlags.MASQUERADE) !== 0,
+    bridging: (endpoint.flags & EndpointFlags.BRIDGING) !== 0,
+    receive: pathCounters(path[Direction.RECEIVE]),
+    transmit: pathCounters(path[Direction.TRANSMIT]),
+  };
+}
+
+/** @param counted sockets by HostOutcome */
+function hostPortReading(
+  port: PlannedHostPort,
+  { containerId, container, network }: PlannedEndpoint,
+  counted: readonly bigint[],
+): HostPortReading {
+  const left = counted.flatMap((sockets, outcome): [string, bigint][] =>
+    outcome === HostOutcome.LED || sockets === 0n ? [] : [[HostOutcomeName[outcome] ?? "unknown", sockets]],
+  );
+  const { proto, address, containerAddress, containerPort } = port;
+  return {
+    proto,
+    address,
+    port: port.port,
+    containerId,
+    container,
+    network,
+    containerAddress,
+    containerPort,
+    led: counted[HostOutcome.LED] ?? 0n,
+    left: Object.fromEntries(left),
+  };
+}
+
+function pathCounters(path: readonly Counter[] | undefined): PathCounters {
   const none = { packets: 0n, bytes: 0n };
   return { fast: path?.[TrafficPath.FAST] ?? none, slow: path?.[TrafficPath.SLOW] ?? none };
 }
@@ -277,13 +365,4 @@ function sum(values: Counter[]): TrafficCounter {
     bytes += value.bytes;
   }
   return { packets, bytes };
-}
-
-/** By direction and path, over all CPUs. */
-function sumPaths(cpus: Counter[][][]): Counter[][] {
-  return [Direction.RECEIVE, Direction.TRANSMIT].map((direction) =>
-    [TrafficPath.FAST, TrafficPath.SLOW].map((path) =>
-      sum(cpus.flatMap((cpu) => cpu[direction]?.[path] ?? [])),
-    ),
-  );
 }

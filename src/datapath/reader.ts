@@ -37,6 +37,7 @@ export interface EndpointReading {
 
 /** Packets that were not fast, by the reason why. */
 export interface ReasonReading extends TrafficCounter {
+  containerId: string | undefined;
   /** The endpoint's names; undefined where the packet belongs to no endpoint that is known. */
   container: string | undefined;
   network: string | undefined;
@@ -55,6 +56,19 @@ export interface MapReading {
   failedWrites: number;
 }
 
+/** What the kernel has counted of a program; both are 0 unless kernel.bpf_stats_enabled is or was 1. */
+export interface ProgramReading {
+  program: string;
+  runs: number;
+  runTimeNs: number;
+}
+
+/** How often a program of ours was found detached by somebody else, since the start. */
+export interface DetachedReading {
+  program: string;
+  times: number;
+}
+
 export interface FlowsReading {
   /** Entries of the flow tables of both families, one per direction, at the last count. */
   entries: number;
@@ -71,6 +85,7 @@ export interface PortReading {
   /** "0.0.0.0", "::": any of the host's. */
   address: Address;
   port: number;
+  containerId: string;
   container: string;
   network: string;
   containerAddress: Address;
@@ -85,11 +100,25 @@ export interface HostPortReading extends PortReading {
   left: Readonly<Record<string, bigint>>;
 }
 
+/**
+ * What takes long on a large host comes in steps, each a millisecond or two: between two of them others may have their turn,
+ * and what they change may be in the later steps.
+ */
 export interface DatapathReader {
   endpoints(): EndpointReading[];
+  /** The same in steps; no endpoint twice. */
+  endpointSteps(): Iterable<EndpointReading[]>;
   reasons(): ReasonReading[];
+  reasonSteps(): Iterable<ReasonReading[]>;
   maps(): MapReading[];
+  /** undefined: a step on the way to the next map. */
+  mapSteps(): Iterable<MapReading | undefined>;
+  programs(): ProgramReading[];
+  detached(): DetachedReading[];
   flows(): FlowsReading;
   ports(): PortReading[];
   hostPorts(): HostPortReading[];
+  hostPortSteps(): Iterable<HostPortReading[]>;
+  /** The network of every endpoint that is in the datapath; reads no map. */
+  placements(): { network: string }[];
 }

@@ -1,91 +1,91 @@
-import { Gauge, Registry } from "prom-client";
+import { Registry } from "prom-client";
 import type { DaemonObserver } from "../controller/daemon.js";
-import type { Collector, CollectorContext } from "./collector.js";
-import { buildInfo } from "./collectors/build-info.js";
-import { conntrack } from "./collectors/conntrack.js";
-import { endpoints } from "./collectors/endpoints.js";
-import { engine } from "./collectors/engine.js";
-import { flows } from "./collectors/flows.js";
-import { hostSockets } from "./collectors/host-sockets.js";
-import { maps } from "./collectors/maps.js";
-import { processCollector } from "./collectors/process.js";
-import { reasons } from "./collectors/reasons.js";
-import { reconcile } from "./collectors/reconcile.js";
+import { collectorKinds, scrapeMetrics } from "./catalogue.js";
+import type { Collector, CollectorContext, CollectorKind } from "./collector.js";
+import { Exposition } from "./exposition.js";
+import { paced } from "./pace.js";
 
 export interface Metrics {
-  /** The text of /metrics, read anew. Never fails because of a collector. */
-  scrape(): Promise<string>;
+  /**
+   * The text of /metrics, read anew, in pieces. Never fails because of a collector. Scrapes at the same time wait for each
+   * other.
+   */
+  scrape(): Promise<Buffer[]>;
   readonly contentType: string;
   /** To be given to the daemon. */
-  readonly observer: DaemonObserver;
+  readonly observer: Required<DaemonObserver>;
 }
 
 export interface MetricsOptions extends CollectorContext {
   /** Told of a collector that failed; its name and what it threw. */
   onFailure?: (collector: string, error: unknown) => void;
-  /** Collectors besides fairway's own. */
-  extra?: readonly ((registry: Registry) => Collector)[];
 }
 
-/** fairway's metrics: all collectors over one registry. */
+interface Running {
+  kind: CollectorKind;
+  collector: Collector;
+}
+
+/** fairway's metrics: all collectors that the configuration has on. */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const registry = new Registry();
-  const reconcileCollector = reconcile(registry, options);
-  const engineCollector = engine(registry, options);
-  const collectors: Collector[] = [
-    endpoints(registry, options),
-    reasons(registry, options),
-    flows(registry, options),
-    hostSockets(registry, options),
-    conntrack(registry),
-    maps(registry, options),
-    reconcileCollector,
-    engineCollector,
-    buildInfo(registry, options),
-    processCollector(registry),
-    ...(options.extra ?? []).map((make) => make(registry)),
-  ];
-  const labelNames = ["collector"] as const;
-  const success = new Gauge({
-    name: "fairway_collector_success",
-    help: "1 when the collector could read its subject at this scrape, else 0",
-    labelNames,
-    registers: [registry],
+  const running = collectorKinds.flatMap((kind): Running[] => {
+    const collector = kind.create(options);
+    return collector === undefined ? [] : [{ kind, collector }];
   });
-  const duration = new Gauge({
-    name: "fairway_collector_duration_seconds",
-    help: "How long the collector took at this scrape",
-    labelNames,
-    registers: [registry],
-  });
+  const observers = running.flatMap(({ collector }) => collector.observer ?? []);
+  let before: Promise<unknown> = Promise.resolve();
 
   return {
-    contentType: registry.contentType,
+    contentType: Registry.PROMETHEUS_CONTENT_TYPE,
     observer: {
-      reconciled: (result) => reconcileCollector.observe(result),
-      engineEvent: (type) => engineCollector.event(type),
+      reconciled: (result) => observers.forEach((one) => void one.reconciled?.(result)),
+      engineConnected: (up) => observers.forEach((one) => void one.engineConnected?.(up)),
+      engineEvent: (type, action) => observers.forEach((one) => void one.engineEvent?.(type, action)),
     },
-    async scrape() {
-      // All updates before the first await: two scrapes at once each see a complete set.
-      for (const collector of collectors) {
-        const start = performance.now();
-        const ok = run(collector);
-        duration.set({ collector: collector.name }, (performance.now() - start) / 1000);
-        success.set({ collector: collector.name }, ok ? 1 : 0);
-      }
-      return registry.metrics();
+    scrape() {
+      const scrape = before.then(scrapeNow);
+      before = scrape.catch(() => undefined);
+      return scrape;
     },
   };
 
-  function run(collector: Collector): boolean {
+  async function scrapeNow(): Promise<Buffer[]> {
+    const own = new Exposition(Object.values(scrapeMetrics));
+    const expositions = [own];
+    for (const { kind, collector } of running) {
+      const out = new Exposition(kind.metrics);
+      const start = performance.now();
+      const held = await collected(kind.name, collector, out);
+      if (held !== undefined) {
+        expositions.push(out);
+        own.add(scrapeMetrics.held, [kind.name], held / 1000);
+      }
+      own.add(scrapeMetrics.success, [kind.name], held === undefined ? 0 : 1);
+      own.add(scrapeMetrics.duration, [kind.name], (performance.now() - start) / 1000);
+    }
+    const pieces: Buffer[] = [];
+    await paced(written(expositions, pieces));
+    return pieces;
+  }
+
+  /** @returns how long it has held up everything else, in ms; undefined: it failed */
+  async function collected(name: string, collector: Collector, out: Exposition): Promise<number | undefined> {
     try {
-      collector.reset();
-      collector.update();
-      return true;
+      const start = performance.now();
+      const steps = collector.collect(out);
+      return steps === undefined ? performance.now() - start : await paced(steps);
     } catch (error) {
-      collector.reset();
-      options.onFailure?.(collector.name, error);
-      return false;
+      options.onFailure?.(name, error);
+      return undefined;
+    }
+  }
+}
+
+async function* written(expositions: readonly Exposition[], pieces: Buffer[]): AsyncGenerator<void> {
+  for (const exposition of expositions) {
+    for await (const text of exposition.text()) {
+      pieces.push(Buffer.from(text));
+      yield;
     }
   }
 }

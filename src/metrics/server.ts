@@ -2,12 +2,15 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { formatMetricsAddress, type MetricsAddress } from "../config/schema.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
+import type { TargetGroup } from "./service_discovery.js";
 
 export interface MetricsServerOptions {
   address: MetricsAddress;
-  /** The text of /metrics. */
-  scrape: () => Promise<string>;
+  /** The text of /metrics, in pieces. */
+  scrape: () => Promise<Buffer[]>;
   contentType: string;
+  /** What /sd answers; undefined while the engine has not been seen. */
+  targets: () => TargetGroup[] | undefined;
   /** What /readyz answers: undefined when ready, else one word or line that says why not. */
   notReady: () => string | undefined;
 }
@@ -19,7 +22,8 @@ export interface MetricsServer {
 }
 
 /**
- * Serves /metrics, /healthz (the process answers) and /readyz (200 once the datapath is as the engine has it, else 503).
+ * Serves /metrics, /healthz (the process answers), /readyz (200 once the datapath is as the engine has it, else 503) and /sd
+ * (Prometheus' http_sd; 503 before the engine has been seen, so that Prometheus keeps the targets that it had).
  * @throws UserError when the address can't be had
  */
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
@@ -51,7 +55,12 @@ async function answer(
   }
   switch (request.url?.split("?", 1)[0]) {
     case "/metrics":
-      return send(response, 200, await options.scrape(), options.contentType);
+      return sendPieces(response, 200, await options.scrape(), options.contentType);
+    case "/sd": {
+      const targets = options.targets();
+      if (targets === undefined) return send(response, 503, "the engine has not been seen yet\n");
+      return send(response, 200, JSON.stringify(targets), "application/json");
+    }
     case "/healthz":
       return send(response, 200, "ok\n");
     case "/readyz": {
@@ -59,9 +68,9 @@ async function answer(
       return why === undefined ? send(response, 200, "ready\n") : send(response, 503, `not ready: ${why}\n`);
     }
     case "/":
-      return send(response, 200, "fairway\n/metrics\n/healthz\n/readyz\n");
+      return send(response, 200, "fairway\n/metrics\n/healthz\n/readyz\n/sd\n");
     default:
-      return send(response, 404, "nothing here; try /metrics, /healthz or /readyz\n");
+      return send(response, 404, "nothing here; try /metrics, /healthz, /readyz or /sd\n");
   }
 }
 
@@ -71,12 +80,17 @@ function send(
   body: string,
   type = "text/plain; charset=utf-8",
 ): void {
+  sendPieces(response, status, [Buffer.from(body)], type);
+}
+
+function sendPieces(response: ServerResponse, status: number, pieces: readonly Buffer[], type: string): void {
   response.writeHead(status, {
     "content-type": type,
-    "content-length": Buffer.byteLength(body),
+    "content-length": pieces.reduce((length, piece) => length + piece.length, 0),
     "x-content-type-options": "nosniff",
   });
-  response.end(body);
+  for (const piece of pieces) response.write(piece);
+  response.end();
 }
 
 function listen(server: Server, address: MetricsAddress): Promise<void> {

@@ -1,9 +1,6 @@
 /** What labels say of ipvlan and macvlan networks and their containers. Pure. */
 import type { EngineNetwork } from "../docker/model.js";
-
-export const HOST = "fairway.host";
-export const MASQUERADE = "fairway.masquerade";
-export const PUBLISH = "fairway.publish";
+import { HOST, MASQUERADE, PUBLISH, printable, readBoolean } from "./labels.js";
 
 export interface NetworkLabels {
   /** Host and containers reach each other. */
@@ -29,11 +26,11 @@ export function readNetworkLabels({ driver, labels }: Pick<EngineNetwork, "drive
 } {
   const problems: string[] = [];
   const read = (label: string, otherwise: boolean): boolean => {
-    const text = labels[label]?.trim().toLowerCase();
+    const text = labels[label];
     if (text === undefined) return otherwise;
-    if (text === "true" || text === "false") return text === "true";
-    problems.push(`label ${label}: ${JSON.stringify(text.slice(0, 64))} is neither true nor false`);
-    return otherwise;
+    const value = readBoolean(text);
+    if (value === undefined) problems.push(`label ${label}: ${printable(text)} is not true or false: it is ignored`);
+    return value ?? otherwise;
   };
   const result = { host: read(HOST, driver === "ipvlan"), masquerade: read(MASQUERADE, false) };
   return { labels: result, problems };
@@ -58,7 +55,7 @@ export function readPublishLabel(labels: Readonly<Record<string, string>>): {
       published.push({ hostPort, containerPort, proto });
     } else {
       problems.push(
-        `label ${PUBLISH}: ${JSON.stringify(entry.slice(0, 64))} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`,
+        `label ${PUBLISH}: ${printable(entry)} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`,
       );
     }
   }

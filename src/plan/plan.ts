@@ -18,11 +18,12 @@ import {
 import type { NetLink } from "../native/index.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
+import { type LeftToEngine, planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
 import { addressesOfPlanned, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
 import { planPorts, withPorts } from "./ports.js";
-import type { GatewayOf, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
+import type { GatewayOf, Mode, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
 import { planUplinks } from "./uplinks.js";
 
 /** IFA_F_DADFAILED and IFA_F_TENTATIVE of linux/if_addr.h: an address that nobody may be reached by (yet). */
@@ -30,19 +31,28 @@ const NOT_YET = 0x08 | 0x40;
 /** The part of conntrack's table from which on it is nearly full. */
 const NEARLY_FULL = 0.9;
 
-export function plan(engine: EngineState, host: HostState, options: PlanOptions): Plan {
+export function plan(engine: EngineState, seen: HostState, options: PlanOptions): Plan {
   const warnings: PlanWarning[] = engine.warnings.map((message) => ({
     code: "engine",
     message,
     transient: true,
   }));
-  const { endpoints: bridged, gateways } = planEndpoints(engine, host, warnings);
+  const host = options.trustFirewall === "ignore" ? withoutObstacles(seen, warnings) : seen;
+  const leftToEngine = planLeftToEngine(engine, warnings);
+  const left = new Set(leftToEngine.map(({ id }) => id));
+  const { endpoints: bridged, gateways } = planEndpoints(
+    engine,
+    host,
+    left,
+    options.mode ?? "accelerate",
+    warnings,
+  );
   const engineBridges = new Set(
     engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])),
   );
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
-  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), warnings);
+  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), left, warnings);
   const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
     compareText(a.endpointId, b.endpointId),
   );
@@ -60,14 +70,36 @@ export function plan(engine: EngineState, host: HostState, options: PlanOptions)
     policy,
     parents: onParents.parents,
     hostRoutes: onParents.hostRoutes,
+    leftToEngine,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** The host as if its firewall had no rules of the user's, which is told. */
+function withoutObstacles(host: HostState, warnings: PlanWarning[]): HostState {
+  const { routingObstacle, bridgingObstacle, dials } = host;
+  const first =
+    routingObstacle[4] ?? routingObstacle[6] ?? bridgingObstacle ?? dials[4].obstacle ?? dials[6].obstacle;
+  warnings.push({
+    code: "firewall_ignored",
+    message: `rules of yours don't count on the fast path (trust-firewall: ignore)${first === undefined ? "" : `, though one may concern its connections (${first})`}`,
+    transient: false,
+  });
+  return {
+    ...host,
+    routingObstacle: perFamily(() => undefined),
+    bridgingObstacle: undefined,
+    dials: perFamily((family) => ({ ...dials[family], obstacle: undefined })),
   };
 }
 
 function planEndpoints(
   engine: EngineState,
   host: HostState,
+  /** Ids of containers and networks. */
+  leftToEngine: ReadonlySet<LeftToEngine["id"]>,
+  mode: Mode,
   warnings: PlanWarning[],
 ): { endpoints: PlannedEndpoint[]; gateways: GatewayOf[] } {
   const networks = new Map(engine.networks.map((n) => [n.id, n]));
@@ -77,16 +109,18 @@ function planEndpoints(
   const filtered = new Set<string>();
 
   for (const container of engine.containers) {
-    if (!container.running) continue;
+    if (!container.running || leftToEngine.has(container.id)) continue;
+    // The engine chooses among all of them, those that are left to it too.
     const gateways = gatewayEndpoints(container.endpoints, networks);
     for (const endpoint of container.endpoints) {
       const network = networks.get(endpoint.networkId);
-      if (network === undefined || network.driver !== "bridge") continue;
+      if (network === undefined || network.driver !== "bridge" || leftToEngine.has(network.id)) continue;
       const planned = planEndpoint(container, endpoint, network, {
         bridge: linksByName.get(network.bridgeName ?? ""),
         nsid: host.nsids.get(container.sandboxKey),
         veths,
         isGateway: perFamily((family) => endpoint === gateways[family]),
+        mode,
         host,
       });
       if ("code" in planned) {
@@ -123,6 +157,7 @@ interface EndpointPlace {
   nsid: number | undefined;
   veths: Map<string, NetLink>;
   isGateway: PerFamily<boolean>;
+  mode: Mode;
   host: HostState;
 }
 
@@ -196,7 +231,7 @@ function planEndpoint(
     bridgeIfindex: bridge.ifindex,
     bridge: bridge.name,
     ip: perFamily((family) => planIp(family, endpoint, network, place)),
-    bridging: network.icc && place.host.bridgingObstacle === undefined && !isNatedWithin(veth),
+    bridging: network.icc && place.host.bridgingObstacle === undefined && !isNatedWithin(veth, place.mode),
     mtu: veth.mtu,
     mac,
     bridgeMac,
@@ -237,10 +272,11 @@ function mayConcern(rule: string | undefined): string {
 
 /**
  * Without docker-proxy the engine lets containers of one network reach each other's published ports by NAT: the answers are
- * bridged frames whose source the kernel has to translate back. It puts the ports of such networks into hairpin mode.
+ * bridged frames whose source the kernel has to translate back. It puts the ports of such networks into hairpin mode. In mode
+ * replace the answers go to the gateway, whatever the engine does to its ports.
  */
-function isNatedWithin(veth: NetLink): boolean {
-  return veth.hairpin === true;
+function isNatedWithin(veth: NetLink, mode: Mode): boolean {
+  return mode === "accelerate" && veth.hairpin === true;
 }
 
 /** A container has one veth per bridge at most, so its namespace and its bridge name a veth's host side. */

@@ -1,13 +1,6 @@
 /** What a container's labels say about who may reach its published ports. Pure. */
-import { nearest } from "../config/nearest.js";
 import { formatNetwork, type Network, parseNetwork } from "../networks.js";
-
-const PREFIX = "fairway.";
-export const ALLOW = "fairway.allow";
-export const DENY = "fairway.deny";
-export const LIMIT = "fairway.limit";
-const LABELS = [ALLOW, DENY, LIMIT];
-const WORDS = LABELS.map((label) => label.slice(PREFIX.length));
+import { ALLOW, DENY, type Labels, LIMIT, misspeltContainerLabels, printable } from "./labels.js";
 
 const LIMIT_MOST = 1_000_000;
 const SECONDS = { s: 1, m: 60 } as const;
@@ -34,17 +27,11 @@ export interface LabelPolicy {
  * entries; a limit that can't be read is none.
  * @returns undefined as policy where the labels ask for none; every problem in one line
  */
-export function readPolicyLabels(labels: Readonly<Record<string, string>>): {
+export function readPolicyLabels(labels: Labels): {
   policy: LabelPolicy | undefined;
   problems: string[];
 } {
-  const problems: string[] = [];
-  for (const label of Object.keys(labels)) {
-    if (!label.startsWith(PREFIX) || LABELS.includes(label)) continue;
-    const near = nearest(label.slice(PREFIX.length), WORDS);
-    if (near !== undefined)
-      problems.push(`label ${printable(label)} has no effect: did you mean ${PREFIX}${near}?`);
-  }
+  const problems = misspeltContainerLabels(labels);
   const allowed = labels[ALLOW] === undefined ? undefined : readList(labels[ALLOW]);
   const denied = labels[DENY] === undefined ? undefined : readList(labels[DENY]);
   const limited = labels[LIMIT] === undefined ? undefined : readLimit(labels[LIMIT]);
@@ -99,8 +86,4 @@ function isInRange(count: number): boolean {
 
 function isSame(a: Network, b: Network): boolean {
   return a.address === b.address && a.prefixLength === b.prefixLength;
-}
-
-function printable(text: string): string {
-  return JSON.stringify(text.slice(0, 80));
 }

@@ -5,6 +5,7 @@
 
 import type { EngineContainer, EngineNetwork } from "../docker/model.js";
 import type { Address, PerFamily } from "../ip.js";
+import type { LeftToEngine } from "./labels.js";
 import type { PlannedPolicy, PolicyOptions } from "./policy.js";
 
 /** Whose rules are the slow path: the engine's own, or fairway's, for an engine that writes none. */
@@ -31,6 +32,8 @@ export interface Plan {
   parents: PlannedParent[];
   /** The host's ways to containers on parents; sorted. */
   hostRoutes: PlannedHostRoute[];
+  /** Containers and networks that a label keeps off the fast path; sorted by what and id. */
+  leftToEngine: LeftToEngine[];
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
@@ -172,6 +175,7 @@ export interface PlanWarning {
     | "endpoint_without_address"
     | "endpoint_duplicate_address"
     | "bridging_filtered"
+    | "firewall_ignored"
     | "connections_filtered"
     | "dials_filtered"
     | "host_sockets"
@@ -181,6 +185,7 @@ export interface PlanWarning {
     | "parent_label"
     | "parent_untracked"
     | "parent_route"
+    | "label"
     | "policy_label"
     | "uplink_missing"
     | "uplink_is_bridge"
@@ -198,10 +203,18 @@ export interface PlanWarning {
 export interface PlanOptions extends PolicyOptions {
   /** Names of the devices that lead outside; empty: chosen by what the host has. */
   uplinks: string[];
+  /** Default "accelerate". */
+  mode?: Mode;
   /** Default "auto". */
   hostSockets?: HostSocketsMode;
+  /** Default "auto". */
+  trustFirewall?: TrustFirewallMode;
 }
 
 export const HOST_SOCKETS_MODES = ["auto", "off"] as const;
 /** Whether processes of the host are led to published ports at their socket calls. */
 export type HostSocketsMode = (typeof HOST_SOCKETS_MODES)[number];
+
+export const TRUST_FIREWALL_MODES = ["auto", "ignore"] as const;
+/** Whether the kernel decides what a rule of the user's may concern, or such rules are not asked on the fast path. */
+export type TrustFirewallMode = (typeof TRUST_FIREWALL_MODES)[number];

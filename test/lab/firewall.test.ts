@@ -2,6 +2,7 @@
 
 import { expect, it } from "vitest";
 import type { LoadAnswer, TcpAnswer } from "./answers.js";
+import { connect, expectRefused, expectStopped, port, serve as serveEcho } from "./firewall-holds.js";
 import {
   addresses,
   enginesToTest,
@@ -11,28 +12,18 @@ import {
   fastShare,
   type Lab,
   sleep,
+  until,
 } from "./lib/index.js";
 import { onEveryEngine, type Stage } from "./suite.js";
 
-const port = 7000;
 const warning = "connections_filtered";
 const page = `http://${addresses.host}:8080/page`;
 
-/** A container that echoes at a published port, one that serves pages, and a server outside. */
-async function serve({ engine, internet, disposers }: Lab): Promise<void> {
-  await engine.run("nginx", { name: "web", publish: ["8080:80"] });
-  const echo = await engine.run("busybox", { name: "echo", publish: [`${port}:${port}`] });
-  const places = [
-    echo.namespace.agent("serve.mjs", ["--tcp", port], disposers),
-    internet.agent("serve.mjs", ["--tcp", port], disposers),
-  ];
-  for (const place of places) await place.waitFor(/ready/);
+/** And one that serves pages. */
+async function serve(lab: Lab): Promise<void> {
+  await lab.engine.run("nginx", { name: "web", publish: ["8080:80"] });
+  await serveEcho(lab);
 }
-
-type From = "client" | "neighbour" | "internet";
-
-const connect = (lab: Lab, from: From, size = 100, timeout = 1000) =>
-  lab[from].ask<TcpAnswer>("tcp.mjs", [addresses.host, port, size, timeout]);
 
 const iptables = (lab: Lab, ...args: string[]) => lab.host.exec(["iptables", ...args]);
 
@@ -81,14 +72,7 @@ onEveryEngine(
     it("hold from the first packet: the client is refused, others are served, and fast once established", async () => {
       const { lab, fairway } = stage;
       await fairway.knows("echo");
-      expect(await connect(lab, "client", 100, 3000)).toEqual({ error: "TIMEOUT" });
-      for (const from of ["neighbour", "internet"] as const) {
-        const taken = await fairway.pathTaken("echo", async () =>
-          expect(await connect(lab, from, 30_000_000, 20_000)).toMatchObject({ echoed: true }),
-        );
-        expect(fastShare(taken), JSON.stringify(taken)).toBeGreaterThan(0.9);
-        expect(taken.receive.slow).toBeGreaterThan(0);
-      }
+      await expectRefused(lab, fairway);
       expect(await filtered(fairway)).toBeGreaterThan(2);
     });
 
@@ -110,7 +94,7 @@ onEveryEngine(
         namespace.ask<TcpAnswer>("tcp.mjs", [addresses.internet, to, 30_000_000, 20_000]);
       expect(await open(7999)).toEqual({ error: "ECONNREFUSED" });
       const taken = await fairway.pathTaken("echo", async () =>
-        expect(await open(port)).toMatchObject({ echoed: true }),
+        expect(await open(port.echo)).toMatchObject({ echoed: true }),
       );
       expect(fastShare(taken), JSON.stringify(taken)).toBeGreaterThan(0.9);
       await iptables(lab, "-D", ...rule);
@@ -136,6 +120,17 @@ onEveryEngine(
       }
     });
 
+    it("stop within a second what is open when they are added, and let it go on when they are removed", async () => {
+      const { lab, kind } = stage;
+      const ms = await expectStopped(
+        lab,
+        () => iptables(lab, "-I", ...refused),
+        () => iptables(lab, "-D", ...refused),
+      );
+      console.info(`engine ${kind}: a rule in DOCKER-USER stopped an open transfer after ${ms} ms`);
+      await sleep(1500);
+    });
+
     it("hold when they are nftables', and those for the host's own packets don't matter", async () => {
       const { lab, fairway } = stage;
       const nft = (...command: string[]) => lab.host.exec(["nft", command.join(" ")]);
@@ -153,6 +148,26 @@ onEveryEngine(
       await nft("delete table inet mine");
       await sleep(1500);
       await expectMade(stage);
+    });
+
+    it("don't count on the fast path with trust-firewall: ignore, and that is told", async () => {
+      const { lab } = stage;
+      await iptables(lab, "-I", ...refused);
+      await until("it is refused", async () => (await connect(lab, "client")).error === "TIMEOUT");
+      await stage.fairway.stop();
+      const ignoring = await lab.fairway({ args: ["--trust-firewall", "ignore"] });
+      const taken = await ignoring.pathTaken("echo", async () =>
+        expect(await connect(lab, "client", 1_000_000, 20_000)).toMatchObject({ echoed: true }),
+      );
+      expect(fastShare(taken), JSON.stringify(taken)).toBeGreaterThan(0.9);
+      const rule = `don't count on the fast path (trust-firewall: ignore), though one may concern its connections (filter: -A DOCKER-USER -s ${addresses.client}/32 -j DROP)`;
+      expect(ignoring.log).toContain(rule);
+      expect((await fairwayCommand(lab, ["status", ...fairwayPlaces(lab)])).stdout).toContain(rule);
+      expect((await ignoring.metrics()).sum("fairway_firewall_ignored", {})).toBe(1);
+      await ignoring.stop();
+      // The next one goes by them again.
+      await lab.fairway();
+      await until("it is refused", async () => (await connect(lab, "client")).error === "TIMEOUT");
     });
   },
 );

@@ -27,13 +27,15 @@ export interface SuiteOptions extends Omit<EngineOptions, "kind"> {
   readonly oneEngine?: boolean;
   /** False: the suite starts fairway itself. */
   readonly fairway?: boolean;
+  /** More arguments for `fairway run`. */
+  readonly args?: readonly string[];
   /** Before fairway starts: containers that exist already, as on a host where fairway is new. */
   readonly before?: (lab: Lab) => Promise<void>;
 }
 
 /** Declares a suite that runs once for every engine, in a fresh lab each. */
 export function onEveryEngine(title: string, options: SuiteOptions, tests: (stage: Stage) => void): void {
-  const { images, oneEngine = false, fairway = true, before, ...engine } = options;
+  const { images, oneEngine = false, fairway = true, args = [], before, ...engine } = options;
   const kinds = enginesToTest();
   describe.each(oneEngine ? kinds.slice(-1) : kinds)(`${title}, engine %s`, (kind) => {
     const stage: { kind: EngineKind; lab?: Lab; fairway?: Fairway } = { kind };
@@ -41,7 +43,7 @@ export function onEveryEngine(title: string, options: SuiteOptions, tests: (stag
       stage.lab = await createLab({ ...engine, kind });
       await stage.lab.engine.images(...images);
       await before?.(stage.lab);
-      if (fairway) stage.fairway = await stage.lab.fairway();
+      if (fairway) stage.fairway = await stage.lab.fairway({ args });
     }, 120_000);
     afterAll(() => stage.lab?.dispose(), 60_000);
     tests(filledLater(stage));

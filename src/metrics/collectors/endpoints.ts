@@ -1,51 +1,87 @@
-import { Counter, type Registry } from "prom-client";
-import type { TrafficCounter } from "../../datapath/reader.js";
-import type { Collector, CollectorContext } from "../collector.js";
+import type { CollectorKind } from "../collector.js";
+import { projects } from "../containers.js";
+import { counter, gauge } from "../metric.js";
 
 const directions = ["receive", "transmit"] as const;
 const paths = ["fast", "slow"] as const;
+const labels = ["container", "project", "network", "path"] as const;
+
+const onWire = "as on a wire: a GSO packet counts as its segments";
+const traffic = {
+  receive: {
+    packets: counter({
+      name: "fairway_endpoint_receive_packets_total",
+      unit: "packets",
+      help: `Packets to the container (${onWire})`,
+      labels,
+    }),
+    bytes: counter({
+      name: "fairway_endpoint_receive_bytes_total",
+      unit: "bytes",
+      help: "Bytes to the container, from the IP header on; each segment of a GSO packet with headers of its own",
+      labels,
+    }),
+  },
+  transmit: {
+    packets: counter({
+      name: "fairway_endpoint_transmit_packets_total",
+      unit: "packets",
+      help: `Packets from the container (${onWire})`,
+      labels,
+    }),
+    bytes: counter({
+      name: "fairway_endpoint_transmit_bytes_total",
+      unit: "bytes",
+      help: "Bytes from the container, from the IP header on; each segment of a GSO packet with headers of its own",
+      labels,
+    }),
+  },
+};
+const info = gauge({
+  name: "fairway_endpoint_info",
+  unit: "none",
+  help: "An endpoint's ids, devices and addresses; always 1",
+  labels: ["container", "project", "network", "container_id", "endpoint_id", "device", "bridge", "addresses"],
+});
+const masqueraded = gauge({
+  name: "fairway_endpoint_masqueraded",
+  unit: "none",
+  help: "1 when the endpoint's connections to the outside are masqueraded on the fast path",
+  labels: ["container", "project", "network"],
+});
 
 /** Packets and bytes of every endpoint, by direction (seen from the container) and path. */
-export function endpoints(registry: Registry, { source }: CollectorContext): Collector {
-  const counter = (direction: string, unit: string, help: string) =>
-    new Counter({
-      name: `fairway_endpoint_${direction}_${unit}_total`,
-      help,
-      labelNames: ["container", "network", "path"] as const,
-      registers: [registry],
-    });
-  const towards = "to the container (as on a wire: a GSO packet counts as its segments)";
-  const from = "from the container (as on a wire: a GSO packet counts as its segments)";
-  const metrics = {
-    receive: {
-      packets: counter("receive", "packets", `Packets ${towards}`),
-      bytes: counter("receive", "bytes", "Bytes to the container, from the IP header on"),
-    },
-    transmit: {
-      packets: counter("transmit", "packets", `Packets ${from}`),
-      bytes: counter("transmit", "bytes", "Bytes from the container, from the IP header on"),
-    },
-  };
-
-  return {
-    name: "endpoints",
-    update() {
-      for (const endpoint of source.reader?.endpoints() ?? []) {
-        for (const direction of directions) {
-          for (const path of paths) {
-            const labels = { container: endpoint.container, network: endpoint.network, path };
-            const counted: TrafficCounter = endpoint[direction][path];
-            metrics[direction].packets.inc(labels, Number(counted.packets));
-            metrics[direction].bytes.inc(labels, Number(counted.bytes));
+export const endpoints: CollectorKind = {
+  name: "endpoints",
+  metrics: [
+    traffic.receive.packets,
+    traffic.receive.bytes,
+    traffic.transmit.packets,
+    traffic.transmit.bytes,
+    info,
+    masqueraded,
+  ],
+  create: ({ source }) => ({
+    *collect(out) {
+      const projectOf = projects(source.engineState?.containers ?? []);
+      for (const readings of source.reader?.endpointSteps() ?? []) {
+        yield;
+        for (const [index, endpoint] of readings.entries()) {
+          const { container, network, containerId, endpointId, device, bridge } = endpoint;
+          const project = projectOf(containerId);
+          for (const direction of directions) {
+            for (const path of paths) {
+              const { packets, bytes } = endpoint[direction][path];
+              out.add(traffic[direction].packets, [container, project, network, path], Number(packets));
+              out.add(traffic[direction].bytes, [container, project, network, path], Number(bytes));
+            }
           }
+          const addresses = endpoint.addresses.join(",");
+          out.add(info, [container, project, network, containerId, endpointId, device, bridge, addresses], 1);
+          out.add(masqueraded, [container, project, network], endpoint.masquerade ? 1 : 0);
+          if (index % 100 === 99) yield;
         }
       }
     },
-    reset() {
-      for (const direction of directions) {
-        metrics[direction].packets.reset();
-        metrics[direction].bytes.reset();
-      }
-    },
-  };
-}
+  }),
+};

@@ -1,43 +1,39 @@
-import { Counter, Gauge, type Registry } from "prom-client";
-import type { Collector, CollectorContext } from "../collector.js";
+import type { CollectorKind } from "../collector.js";
+import { counter, gauge } from "../metric.js";
 
-const labelNames = ["map"] as const;
+const labels = ["map"] as const;
+const entries = gauge({
+  name: "fairway_map_entries",
+  unit: "entries",
+  help: "Entries in use, by map; of an array those that are not zero",
+  labels,
+});
+const max = gauge({
+  name: "fairway_map_max_entries",
+  unit: "entries",
+  help: "Entries that the map can hold",
+  labels,
+});
+const failed = counter({
+  name: "fairway_map_write_failures_total",
+  unit: "writes",
+  help: "Writes of the control plane that failed because the map was full",
+  labels,
+});
 
 /** How full the BPF maps are. */
-export function maps(registry: Registry, { source }: CollectorContext): Collector {
-  const registers = [registry];
-  const entries = new Gauge({
-    name: "fairway_map_entries",
-    help: "Entries in use, by map",
-    labelNames,
-    registers,
-  });
-  const max = new Gauge({
-    name: "fairway_map_max_entries",
-    help: "Entries that the map can hold",
-    labelNames,
-    registers,
-  });
-  const failed = new Counter({
-    name: "fairway_map_write_failures_total",
-    help: "Writes of the control plane that failed because the map was full",
-    labelNames,
-    registers,
-  });
-
-  return {
-    name: "maps",
-    update() {
-      for (const { map, entries: used, maxEntries, failedWrites } of source.reader?.maps() ?? []) {
-        entries.set({ map }, used);
-        max.set({ map }, maxEntries);
-        failed.inc({ map }, failedWrites);
+export const maps: CollectorKind = {
+  name: "maps",
+  metrics: [entries, max, failed],
+  create: ({ source }) => ({
+    *collect(out) {
+      for (const reading of source.reader?.mapSteps() ?? []) {
+        yield;
+        if (reading === undefined) continue;
+        out.add(entries, [reading.map], reading.entries);
+        out.add(max, [reading.map], reading.maxEntries);
+        out.add(failed, [reading.map], reading.failedWrites);
       }
     },
-    reset() {
-      entries.reset();
-      max.reset();
-      failed.reset();
-    },
-  };
-}
+  }),
+};

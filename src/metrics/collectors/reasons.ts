@@ -1,42 +1,49 @@
-import { Counter, type Registry } from "prom-client";
-import type { Collector, CollectorContext } from "../collector.js";
+import type { CollectorKind } from "../collector.js";
+import { projects } from "../containers.js";
+import { counter } from "../metric.js";
 
-const labelNames = ["container", "network", "direction", "reason"] as const;
+const labels = ["container", "project", "network", "direction", "reason"] as const;
+const dropped = counter({
+  name: "fairway_endpoint_dropped_packets_total",
+  unit: "packets",
+  help: "Packets dropped, by the reason why",
+  labels,
+});
+const droppedBytes = counter({
+  name: "fairway_endpoint_dropped_bytes_total",
+  unit: "bytes",
+  help: "Bytes of the packets dropped, from the IP header on",
+  labels,
+});
+const slow = counter({
+  name: "fairway_slow_path_packets_total",
+  unit: "packets",
+  help: "Packets left to the kernel, by the reason why",
+  labels,
+});
 
 /**
  * Why packets were not on the fast path: dropped, or left to the kernel. Packets that belong to no known endpoint have
- * empty labels `container` and `network`.
+ * empty labels `container`, `project` and `network`.
  */
-export function reasons(registry: Registry, { source }: CollectorContext): Collector {
-  const dropped = new Counter({
-    name: "fairway_endpoint_dropped_packets_total",
-    help: "Packets dropped, by the reason why",
-    labelNames,
-    registers: [registry],
-  });
-  const slow = new Counter({
-    name: "fairway_slow_path_packets_total",
-    help: "Packets left to the kernel, by the reason why",
-    labelNames,
-    registers: [registry],
-  });
-
-  return {
-    name: "reasons",
-    update() {
-      for (const reading of source.reader?.reasons() ?? []) {
-        const labels = {
-          container: reading.container ?? "",
-          network: reading.network ?? "",
-          direction: reading.direction,
-          reason: reading.reason,
-        };
-        (reading.verdict === "drop" ? dropped : slow).inc(labels, Number(reading.packets));
+export const reasons: CollectorKind = {
+  name: "reasons",
+  metrics: [dropped, droppedBytes, slow],
+  create: ({ source }) => ({
+    *collect(out) {
+      const projectOf = projects(source.engineState?.containers ?? []);
+      for (const readings of source.reader?.reasonSteps() ?? []) {
+        yield;
+        for (const [index, reading] of readings.entries()) {
+          const { container = "", containerId = "", network = "", direction, reason } = reading;
+          const values = [container, projectOf(containerId), network, direction, reason] as const;
+          if (reading.verdict === "drop") {
+            out.add(dropped, values, Number(reading.packets));
+            out.add(droppedBytes, values, Number(reading.bytes));
+          } else out.add(slow, values, Number(reading.packets));
+          if (index % 200 === 199) yield;
+        }
       }
     },
-    reset() {
-      dropped.reset();
-      slow.reset();
-    },
-  };
-}
+  }),
+};

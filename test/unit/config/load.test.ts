@@ -44,6 +44,7 @@ describe("loadConfig", () => {
       metrics: { host: "127.0.0.1", port: 9477 },
       bpffs: "/sys/fs/bpf/fairway",
       stateDir: "/run/fairway",
+      trustFirewall: "auto",
       logFormat: "text",
       logLevel: "info",
       once: false,

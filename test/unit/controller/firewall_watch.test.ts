@@ -31,8 +31,6 @@ test("tells of a rule sooner than at its longest delay, and sees it", async () =
     routingObstacle: { 4: undefined, 6: undefined },
     bridgingObstacle: undefined,
   });
-  // Reading once a second at most.
-  await pause(1000);
   const rule = ["FORWARD", "-s", "198.18.0.7", "-j", "DROP"];
   run("iptables-nft", "-A", ...rule);
   expect(await before(900, () => calls.length > 0)).toBe(true);
@@ -44,6 +42,17 @@ test("tells of a rule sooner than at its longest delay, and sees it", async () =
   const after = await look(firewall);
   expect(after.routingObstacle[4]).toBeUndefined();
   expect(after.foreignRules).not.toBe(seen.foreignRules);
+});
+
+test("tells of a rule that comes right after another as soon", async () => {
+  const firewall = watch();
+  const rule = (source: string) => run("iptables-nft", "-A", "FORWARD", "-s", source, "-j", "DROP");
+  for (const [index, source] of ["198.18.0.7", "198.18.0.8", "198.18.0.9"].entries()) {
+    rule(source);
+    // Reading takes its time on a busy machine, but the wait after it is over within a second of when it began.
+    expect(await before(1400, () => calls.length > index)).toBe(true);
+    await look(firewall);
+  }
 });
 
 test("judges IPv4 and IPv6 apart, by each one's own rules", async () => {
@@ -95,7 +104,7 @@ test("looks at the kernel's old tables of IPv6 as well", async () => {
   });
 });
 
-test("tells of many changes about once a second, during them and after the last", async () => {
+test("tells of many changes a few times a second, during them and after the last", async () => {
   const firewall = watch();
   await look(firewall);
   const begin = performance.now();
@@ -109,9 +118,10 @@ test("tells of many changes about once a second, during them and after the last"
   const end = performance.now();
   const seconds = (end - begin) / 1000;
   expect(calls.length).toBeGreaterThanOrEqual(Math.floor(seconds) - 1);
-  expect(calls.length).toBeLessThanOrEqual(Math.ceil(seconds) + 1);
+  expect(calls.length).toBeLessThanOrEqual(5 * Math.ceil(seconds));
+  // By now all of those before are told.
+  await pause(1500);
   const during = calls.length;
-  // All of those before may have been told by now.
   run("nft", "add", "chain", "inet", "fwn", "last");
   expect(await before(2000, () => calls.length > during)).toBe(true);
   await pause(1300);

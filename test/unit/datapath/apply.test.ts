@@ -13,6 +13,7 @@ vi.mock("../../../src/datapath/conntrack.js", () => ({
 vi.mock("../../../src/datapath/links.js", () => ({}));
 
 class FakeAttachments implements Attachments {
+  readonly detached = new Map<string, number>();
   readonly mode = "tcx";
   readonly attached = new Map<string, Attachment>();
   readonly missing = new Set<number>();

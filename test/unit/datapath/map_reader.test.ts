@@ -20,6 +20,7 @@ const attachments = {
   attach: () => true,
   detach() {},
   after: () => [],
+  detached: new Map(),
   close() {},
 } as Attachments;
 const SLOT_NONE = 0xffffffff;
@@ -111,11 +112,12 @@ describe("MapReader", () => {
     put(SLOT_NONE, 1, 1, Reason.ENDPOINT_UNKNOWN);
     put(9, 0, 1, Reason.FRAGMENT);
     const figures = { packets: 3n, bytes: 300n };
-    const names = { container: "container1", network: "bridge" };
+    const names = { containerId: one.containerId, container: "container1", network: "bridge" };
     expect(reader.reasons()).toEqual([
       { ...names, direction: "receive", verdict: "slow", reason: "fragment", ...figures },
       { ...names, direction: "transmit", verdict: "drop", reason: "rewrite_failed", ...figures },
       {
+        containerId: undefined,
         container: undefined,
         network: undefined,
         direction: "transmit",
@@ -157,6 +159,7 @@ describe("MapReader", () => {
         proto: "tcp",
         address: "0.0.0.0",
         port: 8080,
+        containerId: one.containerId,
         container: "container1",
         network: "bridge",
         containerAddress: "172.17.0.1",

@@ -77,6 +77,7 @@ export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {})
         ipv6: undefined,
       },
     ],
+    leftToEngine: [],
     unsure: [],
     warnings: [],
     ...change,

@@ -4,7 +4,8 @@ import { endpoint, FakeSource, status } from "./source.js";
 
 function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
   const source = new FakeSource();
-  return { source, metrics: createMetrics({ source, version: "0.1.0", kernel: "6.1.0", ...options }) };
+  const metrics = createMetrics({ source, version: "0.1.0", kernel: "6.1.0", ...options });
+  return { source, metrics, scrape: async () => Buffer.concat(await metrics.scrape()).toString() };
 }
 
 /** The samples (no comments) whose name starts so. */
@@ -14,7 +15,7 @@ function samples(text: string, name: string): string[] {
 
 describe("metrics", () => {
   it("has the names of the metrics contract, with their labels", async () => {
-    const { source, metrics } = setUp();
+    const { source, metrics, scrape } = setUp();
     source.endpoints = [
       endpoint({
         receive: { fast: { packets: 10n, bytes: 1000n }, slow: { packets: 1n, bytes: 100n } },
@@ -23,6 +24,7 @@ describe("metrics", () => {
     ];
     source.reasons = [
       {
+        containerId: "c".repeat(64),
         container: "web",
         network: "bridge",
         direction: "receive",
@@ -32,6 +34,7 @@ describe("metrics", () => {
         bytes: 1n,
       },
       {
+        containerId: "c".repeat(64),
         container: "web",
         network: "bridge",
         direction: "transmit",
@@ -41,6 +44,7 @@ describe("metrics", () => {
         bytes: 1n,
       },
       {
+        containerId: undefined,
         container: undefined,
         network: undefined,
         direction: "receive",
@@ -50,7 +54,7 @@ describe("metrics", () => {
         bytes: 1n,
       },
     ];
-    metrics.observer.reconciled?.({
+    metrics.observer.reconciled({
       ok: true,
       durationMs: 30,
       engineMs: 10,
@@ -60,16 +64,16 @@ describe("metrics", () => {
       added: 1,
       removed: 0,
     });
-    const text = await metrics.scrape();
+    const text = await scrape();
     for (const line of [
-      'fairway_endpoint_receive_packets_total{container="web",network="bridge",path="fast"} 10',
-      'fairway_endpoint_receive_bytes_total{container="web",network="bridge",path="fast"} 1000',
-      'fairway_endpoint_receive_packets_total{container="web",network="bridge",path="slow"} 1',
-      'fairway_endpoint_transmit_packets_total{container="web",network="bridge",path="fast"} 20',
-      'fairway_endpoint_transmit_bytes_total{container="web",network="bridge",path="slow"} 200',
-      'fairway_endpoint_dropped_packets_total{container="web",network="bridge",direction="transmit",reason="rewrite_failed"} 8',
-      'fairway_slow_path_packets_total{container="web",network="bridge",direction="receive",reason="fragment"} 7',
-      'fairway_slow_path_packets_total{container="",network="",direction="receive",reason="to_host"} 9',
+      'fairway_endpoint_receive_packets_total{container="web",project="",network="bridge",path="fast"} 10',
+      'fairway_endpoint_receive_bytes_total{container="web",project="",network="bridge",path="fast"} 1000',
+      'fairway_endpoint_receive_packets_total{container="web",project="",network="bridge",path="slow"} 1',
+      'fairway_endpoint_transmit_packets_total{container="web",project="",network="bridge",path="fast"} 20',
+      'fairway_endpoint_transmit_bytes_total{container="web",project="",network="bridge",path="slow"} 200',
+      'fairway_endpoint_dropped_packets_total{container="web",project="",network="bridge",direction="transmit",reason="rewrite_failed"} 8',
+      'fairway_slow_path_packets_total{container="web",project="",network="bridge",direction="receive",reason="fragment"} 7',
+      'fairway_slow_path_packets_total{container="",project="",network="",direction="receive",reason="to_host"} 9',
       "fairway_flows 3",
       "fairway_flows_max 1024",
       "fairway_flow_table_inserted_total 9",
@@ -82,6 +86,7 @@ describe("metrics", () => {
       'fairway_reconcile_duration_seconds_bucket{le="0.05"} 1',
       "fairway_reconcile_duration_seconds_count 1",
       'fairway_build_info{version="0.1.0",kernel="6.1.0",mode="accelerate"} 1',
+      "fairway_firewall_ignored 0",
     ]) {
       expect(text.split("\n")).toContain(line);
     }
@@ -89,57 +94,66 @@ describe("metrics", () => {
     expect(samples(text, "fairway_collector_success").length).toBeGreaterThanOrEqual(8);
   });
 
+  it("tells when rules of the user's don't count", async () => {
+    const { source, scrape } = setUp();
+    source.current = status({ trustFirewall: "ignore" });
+    expect((await scrape()).split("\n")).toContain("fairway_firewall_ignored 1");
+  });
+
   it("shows a counter as the datapath has it, not the sum of scrapes", async () => {
-    const { source, metrics } = setUp();
+    const { source, scrape } = setUp();
     const fast = (packets: bigint) => ({ fast: { packets, bytes: 0n }, slow: { packets: 0n, bytes: 0n } });
     source.endpoints = [endpoint({ receive: fast(5n) })];
-    await metrics.scrape();
+    await scrape();
     source.endpoints = [endpoint({ receive: fast(6n) })];
-    const text = await metrics.scrape();
-    expect(text).toContain('receive_packets_total{container="web",network="bridge",path="fast"} 6\n');
+    const text = await scrape();
+    expect(text).toContain(
+      'receive_packets_total{container="web",project="",network="bridge",path="fast"} 6\n',
+    );
     expect(samples(text, "fairway_docker_disconnects_total")).toEqual(["fairway_docker_disconnects_total 2"]);
   });
 
   it("forgets a removed container at the next scrape", async () => {
-    const { source, metrics } = setUp();
+    const { source, scrape } = setUp();
     source.endpoints = [endpoint({ container: "gone" })];
-    expect(await metrics.scrape()).toContain('container="gone"');
+    expect(await scrape()).toContain('container="gone"');
     source.endpoints = [];
-    expect(await metrics.scrape()).not.toContain('container="gone"');
+    expect(await scrape()).not.toContain('container="gone"');
   });
 
   it("adds up two endpoints of one name rather than writing a series twice", async () => {
-    const { source, metrics } = setUp();
+    const { source, scrape } = setUp();
     const receive = { fast: { packets: 2n, bytes: 0n }, slow: { packets: 0n, bytes: 0n } };
     source.endpoints = [endpoint({ receive }), endpoint({ slot: 1, receive })];
-    const series = samples(await metrics.scrape(), "fairway_endpoint_receive_packets_total");
+    const series = samples(await scrape(), "fairway_endpoint_receive_packets_total");
     expect(series.filter((line) => line.includes('"fast"'))).toEqual([
-      'fairway_endpoint_receive_packets_total{container="web",network="bridge",path="fast"} 4',
+      'fairway_endpoint_receive_packets_total{container="web",project="",network="bridge",path="fast"} 4',
     ]);
   });
 
   it("escapes whatever a network is called", async () => {
-    const { source, metrics } = setUp();
+    const { source, scrape } = setUp();
     source.endpoints = [endpoint({ network: 'a"} 1\nfake_metric{x="\\' })];
-    const text = await metrics.scrape();
+    const text = await scrape();
     expect(samples(text, "fake_metric")).toEqual([]);
     expect(text).toContain('network="a\\"} 1\\nfake_metric{x=\\"\\\\"');
   });
 
   it("survives a collector that fails, says which, and shows none of its old figures", async () => {
     const failed: string[] = [];
-    const { source, metrics } = setUp({ onFailure: (collector) => failed.push(collector) });
+    const { source, scrape } = setUp({ onFailure: (collector) => failed.push(collector) });
     source.endpoints = [endpoint()];
-    await metrics.scrape();
+    await scrape();
     const { reader } = source;
     if (reader === undefined) throw new Error("no reader");
     source.reader = {
       ...reader,
-      endpoints: () => {
+      endpointSteps: function* () {
+        yield [endpoint()];
         throw new Error("EPERM");
       },
     };
-    const text = await metrics.scrape();
+    const text = await scrape();
     expect(failed).toEqual(["endpoints"]);
     expect(samples(text, 'fairway_collector_success{collector="endpoints"}')).toEqual([
       'fairway_collector_success{collector="endpoints"} 0',
@@ -150,14 +164,14 @@ describe("metrics", () => {
   });
 
   it("claims nothing before the programs are loaded and the engine has answered", async () => {
-    const { source, metrics } = setUp();
+    const { source, scrape } = setUp();
     source.reader = undefined;
     source.current = status({
       state: "starting",
       engine: { ...status().engine, connected: false, version: undefined, disconnects: 0 },
       reconcile: { count: 0, failures: 0, lastSuccessAt: 0, last: undefined },
     });
-    const text = await metrics.scrape();
+    const text = await scrape();
     expect(samples(text, "fairway_flows")).toEqual([]);
     expect(samples(text, "fairway_reconcile_last_success")).toEqual([]);
     expect(samples(text, "fairway_docker_connected")).toEqual(["fairway_docker_connected 0"]);
@@ -166,7 +180,7 @@ describe("metrics", () => {
   });
 
   it("counts the host's sockets by published port, and those that were left with the reason", async () => {
-    const { source, metrics } = setUp();
+    const { source, scrape } = setUp();
     const port = {
       proto: "tcp",
       address: "::",
@@ -174,21 +188,32 @@ describe("metrics", () => {
       containerAddress: "172.17.0.2",
       containerPort: 80,
     } as const;
-    source.hostPorts = [{ ...port, container: "web", network: "bridge", led: 3n, left: { bound: 2n } }];
-    const labels = 'container="web",network="bridge",proto="tcp",published="[::]:8080"';
-    expect(samples(await metrics.scrape(), "fairway_host_sockets_total")).toEqual([
+    source.hostPorts = [
+      {
+        ...port,
+        containerId: "c".repeat(64),
+        container: "web",
+        network: "bridge",
+        led: 3n,
+        left: { bound: 2n },
+      },
+    ];
+    const labels = 'container="web",project="",network="bridge",proto="tcp",published="[::]:8080"';
+    expect(samples(await scrape(), "fairway_host_sockets_total")).toEqual([
       `fairway_host_sockets_total{${labels},path="fast",reason=""} 3`,
       `fairway_host_sockets_total{${labels},path="slow",reason="bound"} 2`,
     ]);
   });
 
   it("does not let an engine's event types grow the label", async () => {
-    const { metrics } = setUp();
-    for (let i = 0; i < 100; i++) metrics.observer.engineEvent?.(`type-${i}`, "x");
-    metrics.observer.engineEvent?.("container", "start");
-    const series = samples(await metrics.scrape(), "fairway_docker_events_total");
+    const { metrics, scrape } = setUp();
+    for (let i = 0; i < 100; i++) metrics.observer.engineEvent(`type-${i}`, "x");
+    metrics.observer.engineEvent("container", "start");
+    const series = samples(await scrape(), "fairway_docker_events_total");
     expect(series.sort()).toEqual([
       'fairway_docker_events_total{type="container"} 1',
+      'fairway_docker_events_total{type="daemon"} 0',
+      'fairway_docker_events_total{type="network"} 0',
       'fairway_docker_events_total{type="other"} 100',
     ]);
   });

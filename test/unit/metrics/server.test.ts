@@ -14,7 +14,8 @@ async function serve(
 ) {
   const server = await serveMetrics({
     address,
-    scrape: async () => "metric 1\n",
+    scrape: async () => [Buffer.from("metric "), Buffer.from("1\n")],
+    targets: () => [],
     contentType: "text/plain; version=0.0.4",
     notReady: () => undefined,
     ...options,

@@ -3,8 +3,11 @@ import type {
   DatapathReader,
   EndpointReading,
   HostPortReading,
+  PortReading,
+  ProgramReading,
   ReasonReading,
 } from "../../../src/datapath/reader.js";
+import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 
 /** A daemon that is ready, with nothing on it. */
 export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
@@ -26,6 +29,8 @@ export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
     },
     uplinks: [],
     hostSockets: "attached",
+    leftToEngine: [],
+    trustFirewall: "auto",
     counts: { endpoints: 0, ports: 0, hostPorts: 0, flows: 0, flowsMax: 1024 },
     reconcile: { count: 1, failures: 0, lastSuccessAt: 1_700_000_000_500, last: undefined },
     warnings: [],
@@ -54,20 +59,79 @@ export function endpoint(change: Partial<EndpointReading> = {}): EndpointReading
   };
 }
 
+/** A running container on the default network. */
+export function container(change: Partial<EngineContainer> = {}): EngineContainer {
+  return {
+    id: "c".repeat(64),
+    name: "web",
+    labels: {},
+    running: true,
+    paused: false,
+    networkMode: "bridge",
+    sandboxKey: "/run/docker/netns/1",
+    endpoints: [
+      {
+        networkId: "n".repeat(64),
+        networkName: "bridge",
+        endpointId: "e".repeat(64),
+        address4: "172.17.0.2",
+        gatewayPriority: 0,
+      },
+    ],
+    ports: [],
+    ...change,
+  };
+}
+
 /** A source whose readings a test changes between scrapes. */
 export class FakeSource implements MetricsSource {
   current = status();
   endpoints: EndpointReading[] = [];
   reasons: ReasonReading[] = [];
+  ports: PortReading[] = [];
   hostPorts: HostPortReading[] = [];
+  programs: ProgramReading[] = [];
   flowsCountedAt = 1;
+  engineState: EngineState | undefined = {
+    version: "28.3.1",
+    apiVersion: "1.51",
+    networks: [
+      {
+        id: "n".repeat(64),
+        name: "bridge",
+        driver: "bridge",
+        internal: false,
+        bridgeName: "docker0",
+        subnets4: [],
+        subnets6: [],
+        ipv6: false,
+        icc: true,
+        masquerade: true,
+        labels: {},
+      },
+    ],
+    containers: [container()],
+    unsure: [],
+    warnings: [],
+  };
   reader: DatapathReader | undefined = {
     endpoints: () => this.endpoints,
+    endpointSteps: () => [this.endpoints],
     reasons: () => this.reasons,
-    maps: () => [{ map: "ports_ipv4", entries: 3, maxEntries: 1024, failedWrites: 1 }],
+    reasonSteps: () => [this.reasons],
+    maps: () => [],
+    mapSteps: () => [
+      undefined,
+      { map: "ports_ipv4", entries: 3, maxEntries: 1024, failedWrites: 1 },
+      undefined,
+    ],
+    programs: () => this.programs,
+    detached: () => [{ program: "endpoint_ingress", times: 1 }],
     flows: () => ({ entries: 3, maxEntries: 1024, inserted: 9, evicted: 2, countedAt: this.flowsCountedAt }),
-    ports: () => [],
+    ports: () => this.ports,
     hostPorts: () => this.hostPorts,
+    hostPortSteps: () => [this.hostPorts],
+    placements: () => this.endpoints,
   };
 
   status(): DaemonStatus {

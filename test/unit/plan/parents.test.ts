@@ -198,14 +198,14 @@ describe("translation", () => {
 });
 
 describe("labels", () => {
-  it("of a network are true or false", () => {
+  it("of a network are booleans", () => {
     expect(readNetworkLabels({ driver: "ipvlan", labels: {} }).labels).toEqual({
       host: true,
       masquerade: false,
     });
-    const { labels, problems } = readNetworkLabels({ driver: "macvlan", labels: { "fairway.host": "yes" } });
+    const { labels, problems } = readNetworkLabels({ driver: "macvlan", labels: { "fairway.host": "maybe" } });
     expect(labels.host).toBe(false);
-    expect(problems).toEqual(['label fairway.host: "yes" is neither true nor false']);
+    expect(problems).toEqual(['label fairway.host: "maybe" is not true or false: it is ignored']);
   });
 
   it.each(["80", "0:80", "80:65536", "80:80/sctp", "127.0.0.1:80:80", "a:80", "", "80:80\n;"])(

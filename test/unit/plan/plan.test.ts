@@ -206,10 +206,45 @@ describe("endpoints", () => {
     expect(plan({ ...engine, containers: [] }, host, auto).warnings).toEqual([]);
   });
 
+  it("plans as if there were no rules of the user's where they are not to count, and names the first one", async () => {
+    const { engine, host } = await scene("api-1.41-engine-20.10");
+    const ignoring = { ...auto, trustFirewall: "ignore" } as const;
+    const message = "rules of yours don't count on the fast path (trust-firewall: ignore)";
+    const without = plan(engine, host, auto);
+    expect(plan(engine, host, ignoring)).toEqual({
+      ...without,
+      warnings: [{ code: "firewall_ignored", message, transient: false }],
+    });
+    const rule = "filter: -A DOCKER-USER -j DROP";
+    host.routingObstacle = { 4: rule, 6: rule };
+    host.bridgingObstacle = rule;
+    for (const dials of [host.dials[4], host.dials[6]]) dials.obstacle = rule;
+    expect(plan(engine, host, ignoring)).toEqual({
+      ...without,
+      warnings: [
+        {
+          code: "firewall_ignored",
+          message: `${message}, though one may concern its connections (${rule})`,
+          transient: false,
+        },
+      ],
+    });
+  });
+
   it("does not bridge where the engine runs without docker-proxy: answers of published ports are NATed in the bridge", async () => {
     const { engine, host } = await scene("api-1.41-engine-20.10");
     for (const link of host.links) if (link.kind === "veth") link.hairpin = true;
     expect(plan(engine, host, auto).endpoints.filter((e) => e.bridging)).toEqual([]);
+  });
+
+  it("bridges in mode replace whatever the engine does to its ports: answers go to the gateway", async () => {
+    const { engine, host } = await scene("api-1.41-engine-20.10");
+    const bridging = () =>
+      plan(engine, host, { ...auto, mode: "replace" }).endpoints.filter((e) => e.bridging).length;
+    const before = bridging();
+    expect(before).toBeGreaterThan(0);
+    for (const link of host.links) if (link.kind === "veth") link.hairpin = true;
+    expect(bridging()).toBe(before);
   });
 
   it("takes the address to masquerade to from the network", async () => {

@@ -1,0 +1,112 @@
+/** The labels that are fairway's, and which containers and networks one of them keeps on the engine's own path. Pure. */
+import { nearest } from "../config/nearest.js";
+import type { EngineNetwork, EngineState } from "../docker/model.js";
+import type { PlanWarning } from "./types.js";
+
+const PREFIX = "fairway.";
+export const ENABLE = "fairway.enable";
+export const ALLOW = "fairway.allow";
+export const DENY = "fairway.deny";
+export const LIMIT = "fairway.limit";
+export const PUBLISH = "fairway.publish";
+export const HOST = "fairway.host";
+export const MASQUERADE = "fairway.masquerade";
+const CONTAINER_LABELS = [ENABLE, ALLOW, DENY, LIMIT, PUBLISH];
+const NETWORK_LABELS = [ENABLE, HOST, MASQUERADE];
+const ALL_LABELS = new Set([...CONTAINER_LABELS, ...NETWORK_LABELS]);
+
+/** As Go reads booleans, which is how the engine reads its own options; case and white space around don't count. */
+const WORDS = new Map([
+  ["true", true],
+  ["t", true],
+  ["1", true],
+  ["false", false],
+  ["f", false],
+  ["0", false],
+]);
+
+export type Labels = Readonly<Record<string, string>>;
+
+/** A container, or all of a network's, that a label keeps off the fast path. */
+export interface LeftToEngine {
+  what: "container" | "network";
+  id: string;
+  name: string;
+}
+
+/**
+ * What `fairway.enable` says. A value that is no boolean counts for nothing: both paths give the same access, so neither is the
+ * safer one, and a typing error is not to make anything slow unnoticed.
+ * @returns true where there is no such label; the problem in one line
+ */
+export function readEnable(labels: Labels): { enabled: boolean; problem: string | undefined } {
+  const text = labels[ENABLE];
+  if (text === undefined) return { enabled: true, problem: undefined };
+  const enabled = readBoolean(text);
+  if (enabled !== undefined) return { enabled, problem: undefined };
+  return {
+    enabled: true,
+    problem: `label ${ENABLE}: ${printable(text)} is not true or false: it is ignored`,
+  };
+}
+
+/** True or false, in the engine's ways to write them; undefined: neither. */
+export function readBoolean(text: string): boolean | undefined {
+  return WORDS.get(text.trim().toLowerCase());
+}
+
+/** Labels that look like a misspelt one of a container's, one line each. Others that begin with "fairway." are not ours to judge. */
+export function misspeltContainerLabels(labels: Labels): string[] {
+  return misspelt(labels, CONTAINER_LABELS);
+}
+
+/**
+ * Who is left to the engine: what has `fairway.enable=false` itself, of the networks those of bridge drivers or any other.
+ * A container's label holds on all its networks, a network's for all its containers; `true` in one takes nothing from the other.
+ * @returns sorted by what and id; problems of these labels, and of any others that networks bear, are added to warnings
+ */
+export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): LeftToEngine[] {
+  const left: LeftToEngine[] = [];
+  const look = (
+    what: LeftToEngine["what"],
+    { id, name, labels }: Pick<EngineNetwork, "id" | "name" | "labels">,
+  ) => {
+    const { enabled, problem } = readEnable(labels);
+    if (!enabled) left.push({ what, id, name });
+    const problems = what === "network" ? networkProblems(labels) : [];
+    for (const line of problem === undefined ? problems : [problem, ...problems]) {
+      const message = `${what} ${printable(name).slice(1, -1)}: ${line}`;
+      warnings.push({ code: "label", message, transient: false });
+    }
+  };
+  for (const container of engine.containers) if (container.running) look("container", container);
+  for (const network of engine.networks) look("network", network);
+  return left.sort((a, b) => compareText(a.what, b.what) || compareText(a.id, b.id));
+}
+
+function networkProblems(labels: Labels): string[] {
+  const misplaced = CONTAINER_LABELS.filter(
+    (l) => !NETWORK_LABELS.includes(l) && labels[l] !== undefined,
+  ).map((label) => `label ${label} has no effect on a network: it is one of containers`);
+  return [...misplaced, ...misspelt(labels, NETWORK_LABELS)];
+}
+
+function misspelt(labels: Labels, known: readonly string[]): string[] {
+  const words = known.map((label) => label.slice(PREFIX.length));
+  return Object.keys(labels).flatMap((label) => {
+    if (!label.startsWith(PREFIX) || ALL_LABELS.has(label)) return [];
+    const near = nearest(label.slice(PREFIX.length), words);
+    return near === undefined
+      ? []
+      : [`label ${printable(label)} has no effect: did you mean ${PREFIX}${near}?`];
+  });
+}
+
+/** In quotes, nothing in it that a terminal would act on, and not too long. */
+export function printable(text: string): string {
+  return JSON.stringify(text.slice(0, 80));
+}
+
+function compareText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
