@@ -92,7 +92,8 @@ function networkProblems(labels: Labels): string[] {
 }
 
 function misspelt(labels: Labels, known: readonly string[]): string[] {
-  const words = known.map((label) => label.slice(PREFIX.length));
+  // "host" is so short that too much is near it.
+  const words = known.filter((label) => label !== HOST).map((label) => label.slice(PREFIX.length));
   return Object.keys(labels).flatMap((label) => {
     if (!label.startsWith(PREFIX) || ALL_LABELS.has(label)) return [];
     const near = nearest(label.slice(PREFIX.length), words);

@@ -29,7 +29,8 @@ export function readNetworkLabels({ driver, labels }: Pick<EngineNetwork, "drive
     const text = labels[label];
     if (text === undefined) return otherwise;
     const value = readBoolean(text);
-    if (value === undefined) problems.push(`label ${label}: ${printable(text)} is not true or false: it is ignored`);
+    if (value === undefined)
+      problems.push(`label ${label}: ${printable(text)} is not true or false: it is ignored`);
     return value ?? otherwise;
   };
   const result = { host: read(HOST, driver === "ipvlan"), masquerade: read(MASQUERADE, false) };
@@ -54,9 +55,7 @@ export function readPublishLabel(labels: Readonly<Record<string, string>>): {
     if (match !== null && isPort(hostPort) && isPort(containerPort)) {
       published.push({ hostPort, containerPort, proto });
     } else {
-      problems.push(
-        `label ${PUBLISH}: ${printable(entry)} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`,
-      );
+      problems.push(`label ${PUBLISH}: ${printable(entry)} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`);
     }
   }
   return { published, problems };

@@ -181,6 +181,16 @@ describe("translation", () => {
     ]);
   });
 
+  it("judges published ports by the container's policy, as the engine's", () => {
+    const labels = { "fairway.publish": "8080:80", "fairway.allow": "198.18.0.0/16" };
+    const { policy } = planned([l3], [{ ...container(10, l3), labels }]);
+    expect(policy.ports).toMatchObject([
+      { proto: "tcp", address: "198.18.0.5", port: 8080, unlistedRefused: true },
+      { proto: "tcp", address: "198.18.0.6", port: 8080, unlistedRefused: true },
+      { proto: "tcp", address: "2001:db8::5", port: 8080, unlistedRefused: true },
+    ]);
+  });
+
   it("leaves a port with who has it", () => {
     const labels = { "fairway.publish": "8080:80" };
     const { ports, warnings } = planned(
@@ -203,7 +213,10 @@ describe("labels", () => {
       host: true,
       masquerade: false,
     });
-    const { labels, problems } = readNetworkLabels({ driver: "macvlan", labels: { "fairway.host": "maybe" } });
+    const { labels, problems } = readNetworkLabels({
+      driver: "macvlan",
+      labels: { "fairway.host": "maybe" },
+    });
     expect(labels.host).toBe(false);
     expect(problems).toEqual(['label fairway.host: "maybe" is not true or false: it is ignored']);
   });
