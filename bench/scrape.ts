@@ -186,6 +186,8 @@ function fill(
       hostPorts.push(hostPort);
       const key = host_ports.key.encode(hostPortKey(hostPort));
       put(host_ports, key, Buffer.alloc(host_ports.value.size));
+      // The host's own processes dial few of its ports.
+      if (n > 0 || slot % 10 !== 0) continue;
       const sockets = Array.from({ length: HostOutcome.OUTCOME_MAX }, (_, outcome) =>
         outcome === HostOutcome.LED ? 5n : 0n,
       );
