@@ -9,6 +9,7 @@
 #include "libbpf_log.h"
 #include "link.h"
 #include "map.h"
+#include "netlink_generation.h"
 #include "netlink_list.h"
 #include "netlink_monitor.h"
 #include "netlink_nsid.h"
@@ -76,6 +77,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<listAddresses>(exports, "listAddresses");
     add<listRoutes>(exports, "listRoutes");
     add<listNeighbours>(exports, "listNeighbours");
+    add<firewallGeneration>(exports, "firewallGeneration");
     add<netnsId>(exports, "netnsId");
     add<enterNetworkNamespace>(exports, "enterNetworkNamespace");
     add<openMonitor>(exports, "netMonitor");

@@ -50,3 +50,13 @@ function firstAddress(address: Address, family: Family, prefixLength: number): A
   }
   return formatAddress(bytes, 0, family);
 }
+
+/** The network of that prefix length that an address is in. */
+export function networkOf(address: Address, prefixLength: number): Network {
+  return { address: firstAddress(address, familyOf(address), prefixLength), prefixLength };
+}
+
+/** Whether a network has an address. */
+export function networkHas({ address, prefixLength }: Network, of: Address): boolean {
+  return familyOf(address) === familyOf(of) && firstAddress(of, familyOf(of), prefixLength) === address;
+}

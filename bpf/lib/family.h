@@ -39,6 +39,9 @@
 #define FIB_SRC(fib) (&(fib)->ipv4_src)
 #define FIB_DST(fib) (&(fib)->ipv4_dst)
 #define NEXT_HOP(neigh) (&(neigh)->ipv4_nh)
+#define SOURCE(ip) (&(ip)->saddr)
+#define DESTINATION(ip) (&(ip)->daddr)
+#define PROTOCOL(ip) ((ip)->protocol)
 typedef struct iphdr ip_header_t;
 typedef struct ipv4_address address_t;
 
@@ -52,6 +55,9 @@ typedef struct ipv4_address address_t;
 #define FIB_SRC(fib) ((fib)->ipv6_src)
 #define FIB_DST(fib) ((fib)->ipv6_dst)
 #define NEXT_HOP(neigh) ((neigh)->ipv6_nh)
+#define SOURCE(ip) ((ip)->saddr)
+#define DESTINATION(ip) ((ip)->daddr)
+#define PROTOCOL(ip) ((ip)->nexthdr)
 typedef struct ipv6hdr ip_header_t;
 typedef struct ipv6_address address_t;
 
@@ -66,6 +72,8 @@ typedef struct OF_FAMILY(flow_key) flow_key_t;
 typedef struct OF_FAMILY(flow) flow_t;
 typedef struct OF_FAMILY(source_key) source_key_t;
 typedef struct OF_FAMILY(limit_key) limit_key_t;
+typedef struct OF_FAMILY(echo_key) echo_key_t;
+typedef struct echo echo_t;
 
 #define endpoint_addresses OF_FAMILY(endpoint_addresses)
 #define ports OF_FAMILY(ports)
@@ -74,6 +82,7 @@ typedef struct OF_FAMILY(limit_key) limit_key_t;
 #define sources OF_FAMILY(sources)
 #define port_policies OF_FAMILY(port_policies)
 #define limits OF_FAMILY(limits)
+#define echoes OF_FAMILY(echoes)
 
 static __always_inline bool address_equal(const address_t *a, const address_t *b)
 {

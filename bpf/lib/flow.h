@@ -163,6 +163,19 @@ struct flow_ends {
 	bool judged;              /* the packet came from outside, so the policy has let it in */
 };
 
+/*
+ * As route_to_outside(), for an endpoint's packets. What is on a parent has no way through the kernel: what is sent for it waits for
+ * its next hop's MAC where it is redirected.
+ */
+static __always_inline enum reason route_of_endpoint(struct __sk_buff *skb, const struct packet *packet,
+						     const struct endpoint *endpoint, const address_t *saddr,
+						     const address_t *daddr, struct route *route)
+{
+	enum reason reason = route_to_outside(skb, packet, saddr, daddr, endpoint->bridge_ifindex, route);
+
+	return reason == REASON_NO_NEIGHBOUR && endpoint->flags & ENDPOINT_PARENT ? REASON_NONE : reason;
+}
+
 /* Whether a direction's packets leave the endpoint. */
 static __always_inline bool is_transmit(const struct flow_ends *ends, enum flow_direction flow_direction)
 {
@@ -227,7 +240,9 @@ static __always_inline enum reason flow_open(const struct nf_conn *ct, const str
 {
 	const struct nf_conntrack_tuple *original = &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
 	const struct nf_conntrack_tuple *reply = &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
-	bool anchored = packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED;
+	bool anchored = packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED ||
+			/* On a parent the kernel has no way to translate a packet for it: its tracker sees none of these. */
+			ends->endpoint->flags & ENDPOINT_PARENT;
 
 	if (is_due(ends, FLOW_ORIGINAL) &&
 	    flow_write(original, reply, packet, ends, FLOW_ORIGINAL, origin, anchored, false))

@@ -22,6 +22,16 @@ static __always_inline void count_fast(const struct __sk_buff *skb, const struct
 		count(skb, packet->headers_length, flow->to_slot, DIRECTION_RECEIVE, PATH_FAST);
 }
 
+/*
+ * Into a container on a parent, at which the packet has just come in: the kernel goes on with it as rewritten, and finds the
+ * container by its address (ipvlan) or MAC (macvlan).
+ */
+static __always_inline int deliver_by_parent(struct __sk_buff *skb)
+{
+	skb->tc_index = FORWARDED;
+	return TCX_NEXT;
+}
+
 /* Into the container, past its veth: as if it had come from its gateway. */
 static __always_inline int deliver(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
@@ -33,6 +43,8 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	count_fast(skb, packet, &flow->flow);
 	if (!rewrite_link(skb, endpoint->mac, endpoint->bridge_mac))
 		return drop(skb, slot, DIRECTION_RECEIVE, REASON_REWRITE_FAILED);
+	if (endpoint->flags & ENDPOINT_PARENT)
+		return deliver_by_parent(skb);
 	return bpf_redirect_peer(flow->flow.ifindex, 0);
 }
 

@@ -67,6 +67,13 @@ MAP(HASH, uplinks, 256, __u32, struct uplink);
 MAP(LRU_HASH, flows_ipv4, 131072, struct flow_key_ipv4, struct flow_ipv4);
 MAP(LRU_HASH, flows_ipv6, 131072, struct flow_key_ipv6, struct flow_ipv6);
 
+/*
+ * Echo requests of masqueraded containers on parents. Written and read by the programs. LRU: what is forgotten is noted anew by the
+ * next request.
+ */
+MAP(LRU_HASH, echoes_ipv4, 16384, struct echo_key_ipv4, struct echo);
+MAP(LRU_HASH, echoes_ipv6, 16384, struct echo_key_ipv6, struct echo);
+
 /* What became of flow entries; index 0 is IPv4's, 1 IPv6's. Written by the programs, read by the metrics. */
 MAP(PERCPU_ARRAY, flow_table_counters, 2, __u32, struct flow_table_counters);
 

@@ -100,7 +100,7 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
 		return REASON_NOT_UNICAST;
 	if (bpf_map_lookup_elem(&host_addresses, &packet->daddr))
 		return REASON_TO_HOST;
-	reason = route_to_outside(skb, packet, &packet->saddr, &packet->daddr, endpoint->bridge_ifindex, &route);
+	reason = route_of_endpoint(skb, packet, endpoint, &packet->saddr, &packet->daddr, &route);
 	if (reason != REASON_NONE)
 		return reason;
 	ends.route = &route;
@@ -153,7 +153,7 @@ static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, cons
 		goto release;
 	ends.slot = ref->slot;
 	*slot = ref->slot;
-	reason = route_to_outside(skb, packet, &address, &packet->saddr, ends.endpoint->bridge_ifindex, &route);
+	reason = route_of_endpoint(skb, packet, ends.endpoint, &address, &packet->saddr, &route);
 	if (reason != REASON_NONE)
 		goto release;
 	ends.route = &route;

@@ -45,7 +45,7 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	*slot = port->slot;
 	if (!is_global_unicast(&packet->saddr))
 		return REASON_NOT_UNICAST;
-	reason = route_to_outside(skb, packet, &port->address, &packet->saddr, endpoint->bridge_ifindex, &route);
+	reason = route_of_endpoint(skb, packet, endpoint, &port->address, &packet->saddr, &route);
 	if (reason != REASON_NONE)
 		return reason;
 	if (route.ifindex != skb->ifindex)

@@ -17,7 +17,7 @@ struct route {
 /*
  * Routes saddr -> daddr as the host forwards what comes in by the bridge. REASON_NONE: route is filled. REASON_NO_ROUTE: none,
  * not through an uplink of ours, or of a kind that the kernel has to handle (another family's gateway, encapsulation).
- * REASON_NO_NEIGHBOUR: the kernel sends this packet, resolves the next hop or answers "host unreachable".
+ * REASON_NO_NEIGHBOUR: the kernel sends this packet, resolves the next hop or answers "host unreachable"; route is filled but for mac.
  */
 static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const struct packet *packet,
 						    const address_t *saddr, const address_t *daddr,
@@ -45,10 +45,12 @@ static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const
 	route->uplink = bpf_map_lookup_elem(&uplinks, &route->ifindex);
 	if (!route->uplink)
 		return REASON_NO_ROUTE;
+	route->mtu = route->uplink->mtu;
+	address_read(&route->next_hop, FIB_DST(&fib));
 	if (result != BPF_FIB_LKUP_RET_SUCCESS)
 		return REASON_NO_NEIGHBOUR;
-	route->mtu = fib.mtu_result < route->uplink->mtu ? fib.mtu_result : route->uplink->mtu;
-	address_read(&route->next_hop, FIB_DST(&fib));
+	if (fib.mtu_result < route->mtu)
+		route->mtu = fib.mtu_result;
 	__builtin_memcpy(route->mac, fib.dmac, ETH_ALEN);
 	return REASON_NONE;
 }

@@ -106,6 +106,11 @@ enum policy_flags {
 /* What an endpoint does whatever the family. */
 enum endpoint_flags {
 	ENDPOINT_BRIDGING = 1 << 0, /* endpoints of its network reach it by MAC, unfiltered */
+	/* On ipvlan or macvlan: no device of its own here, but its parent, which is bridge_ifindex; bridge_mac is that's. */
+	ENDPOINT_PARENT = 1 << 1,
+	ENDPOINT_HOST = 1 << 2,       /* with ENDPOINT_PARENT: the host reaches it, and it the host */
+	/* With ENDPOINT_PARENT: masqueraded, or with published ports: what it sends may have flow entries. */
+	ENDPOINT_TRANSLATED = 1 << 3,
 };
 
 /* What an endpoint's traffic of one family may do on the fast path. */
@@ -137,14 +142,20 @@ struct endpoint_ipv6 {
 };
 
 /*
- * An endpoint: a container's attachment to one bridge network. Its slot in the endpoints array is its identity while
+ * Where what an endpoint on a parent sends is told from what arrives at the parent: in its ifindex and in the keys of its flows,
+ * the parent's has this bit. No device's index has.
+ */
+#define PARENT_CHILD 0x80000000
+
+/*
+ * An endpoint: a container's attachment to one network. Its slot in the endpoints array is its identity while
  * it lives; the generation tells it from whoever had the slot before.
  */
 struct endpoint {
 	__u64 id_hash;        /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
 	__u32 generation;     /* 0: the slot is free */
-	__u32 ifindex;        /* the veth's host side */
-	__u32 bridge_ifindex; /* its network's bridge */
+	__u32 ifindex;        /* the veth's host side; on a parent PARENT_CHILD and the parent's */
+	__u32 bridge_ifindex; /* its network's bridge, or parent */
 	__u32 mtu;            /* of the veth, IP packet length */
 	__u32 flags;          /* enum endpoint_flags */
 	__u8 mac[6];          /* the container's */
@@ -294,6 +305,29 @@ struct flow_ipv6 {
 	struct ipv6_address saddr;
 	struct ipv6_address daddr;
 	struct ipv6_address next_hop;
+};
+
+/* An echo request of a container on a parent, as it has left: by the identifier of its answer. */
+struct echo_key_ipv4 {
+	__u32 ifindex; /* the parent's */
+	struct ipv4_address peer;
+	__be16 id;
+	__u8 pad[2];
+};
+
+struct echo_key_ipv6 {
+	__u32 ifindex;
+	struct ipv6_address peer;
+	__be16 id;
+	__u8 pad[2];
+};
+
+/* Whose it is, with the container's own identifier; slot SLOT_NONE: the host's. */
+struct echo {
+	__u32 slot;
+	__u32 generation;
+	__be16 id;
+	__u8 pad[2];
 };
 
 /* What became of flow entries, per CPU: what is not there any more and was not deleted has been evicted. */

@@ -46,6 +46,7 @@ enum {
 
 enum {
 	BPF_F_NO_PREALLOC = 1U << 0,
+	BPF_F_INGRESS = 1ULL << 0,
 	BPF_F_PSEUDO_HDR = 1ULL << 4,
 	BPF_F_MARK_MANGLED_0 = 1ULL << 5,
 	BPF_F_CURRENT_NETNS = -1,
@@ -240,6 +241,7 @@ struct bpf_sock_tuple {
 #define ETH_ALEN 6
 #define ETH_HLEN 14
 #define ETH_P_IP 0x0800
+#define ETH_P_ARP 0x0806
 #define ETH_P_IPV6 0x86DD
 #define ETH_P_8021Q 0x8100
 #define ETH_P_8021AD 0x88A8
@@ -251,6 +253,7 @@ struct bpf_sock_tuple {
 
 enum {
 	IPPROTO_HOPOPTS = 0,
+	IPPROTO_ICMP = 1,
 	IPPROTO_TCP = 6,
 	IPPROTO_UDP = 17,
 	IPPROTO_ROUTING = 43,

@@ -1,6 +1,8 @@
 import type { Config } from "../config/schema.js";
 import { type CleanupReport, cleanup } from "../datapath/cleanup.js";
 import { createLog } from "../log/log.js";
+import { removeHostRoutes } from "../parents/host_routes.js";
+import { removeUntracked } from "../parents/untracked.js";
 import { removeSlowPath } from "../slowpath/table.js";
 import type { Context } from "./context.js";
 import { type OutputFormat, print } from "./output.js";
@@ -17,7 +19,8 @@ export async function runCleanup(config: Config, format: OutputFormat, context: 
     bpffs: config.bpffs,
     stateDir: config.stateDir,
     log,
-    removeTables: removeSlowPath,
+    removeTables: async () => [...(await removeSlowPath()), ...(await removeUntracked())],
+    removeRoutes: removeHostRoutes,
   });
   print(context, format, report, () => describe(report, context));
   if (isEmpty(report)) context.say(`nothing of fairway at ${config.bpffs}`);
@@ -37,6 +40,7 @@ function describe(report: CleanupReport, { color }: Context): string {
       row("programs", report.programs),
       row("maps", report.maps),
       row("tables of nftables", report.tables),
+      row("routes", report.routes),
       row("sysctls put back", report.sysctls),
       row("files", report.files),
       ["flows handed to the kernel", report.flowsHandedOver, ""],

@@ -10,7 +10,9 @@ import { hostState } from "../host/snapshot.js";
 import type { HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
+import { ParentKeeper } from "../parents/keeper.js";
 import { plan } from "../plan/plan.js";
+import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
 import { SlowPathKeeper } from "../slowpath/keeper.js";
@@ -52,6 +54,7 @@ export class Daemon implements MetricsSource {
   #datapath: Datapath | undefined;
   #hostWatch: HostWatch | undefined;
   #firewallWatch: FirewallWatch | undefined;
+  readonly #parents: ParentKeeper;
   /** Mode replace's. */
   readonly #slowPath: SlowPathKeeper | undefined;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -81,6 +84,7 @@ export class Daemon implements MetricsSource {
       "/maps": () => this.reader?.maps() ?? [],
     });
     this.#trigger = new Trigger((reasons) => this.#pass(reasons));
+    this.#parents = new ParentKeeper(deps.log);
     if (config.mode === "replace") this.#slowPath = new SlowPathKeeper(config.stateDir, deps.log);
   }
 
@@ -266,6 +270,7 @@ export class Daemon implements MetricsSource {
 
   async #reconcile(result: ReconcileResult, reasons: readonly string[]): Promise<void> {
     const started = performance.now();
+    const isNow = this.#connected;
     const engine = await this.#lookAtEngine();
     const looked = performance.now();
     result.engineMs = looked - started;
@@ -276,14 +281,20 @@ export class Daemon implements MetricsSource {
     // Before the fast path: what it may make of a connection, the rules have to allow.
     await this.#slowPath?.apply(
       engine,
+      host.links,
+      isNow,
       reasons.some((reason) => RULES_MAY_HAVE_CHANGED.has(reason)),
     );
     const applied = await this.#datapath?.apply(planned);
+    const parents = await this.#parents.apply(planned);
     result.applyMs = performance.now() - decided;
-    result.added = applied?.added ?? 0;
-    result.removed = applied?.removed ?? 0;
+    result.added = (applied?.added ?? 0) + parents.added;
+    result.removed = (applied?.removed ?? 0) + parents.removed;
     this.#engineState = engine;
-    this.#plan = { ...planned, warnings: [...planned.warnings, ...(applied?.warnings ?? [])] };
+    this.#plan = {
+      ...planned,
+      warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings],
+    };
     this.#voidFor(host.foreignRules, planned.uplinks);
     this.#hostWatch?.know(host, planned, engineBridges(engine));
     this.#warn(this.#plan);
@@ -293,7 +304,8 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      return this.#inventory.look(this.#engine, this.#abort.signal);
+      const engine = await this.#inventory.look(this.#engine, this.#abort.signal);
+      return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
     return this.#engineState;
@@ -371,7 +383,7 @@ export class Daemon implements MetricsSource {
   }
 
   #retryIfUnsettled(planned: Plan): void {
-    if (planned.warnings.some((w) => w.transient)) this.#retryLater();
+    if (this.#slowPath?.unsettled || planned.warnings.some((w) => w.transient)) this.#retryLater();
     else this.#retry.reset();
   }
 

@@ -10,7 +10,7 @@ import { addressesOf, familyMaps } from "./families.js";
 import { writeFitting } from "./fitting.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
-import { type PlacedEndpoint, SLOTS } from "./slots.js";
+import { isOnParent, type PlacedEndpoint, SLOTS } from "./slots.js";
 
 const IPPROTO_UDP = 17;
 
@@ -209,9 +209,9 @@ export class Applier {
 }
 
 function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
-  const devices = [...changes.placement.kept, ...changes.placement.placed].map(
-    ({ endpoint }) => endpoint.ifindex,
-  );
+  const endpoints = [...changes.placement.kept, ...changes.placement.placed].map(({ endpoint }) => endpoint);
+  const devices = endpoints.flatMap((e) => (isOnParent(e) ? [] : e.ifindex));
+  const parents = new Set(endpoints.flatMap((e) => (isOnParent(e) ? e.bridgeIfindex : [])));
   return [
     ...plan.uplinks.flatMap(({ ifindex, l3 }): Attachment[] => {
       const { ingress, egress } = uplinkPrograms(l3);
@@ -223,6 +223,11 @@ function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
     ...devices.flatMap((ifindex): Attachment[] => [
       { program: "endpoint_ingress", ifindex },
       { program: "endpoint_egress", ifindex },
+    ]),
+    // After an uplink's at the same device: what comes in for a published port is rewritten by the time that it is looked at.
+    ...[...parents].flatMap((ifindex): Attachment[] => [
+      { program: "parent_ingress", ifindex },
+      { program: "parent_egress", ifindex },
     ]),
   ];
 }

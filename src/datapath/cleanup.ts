@@ -15,8 +15,10 @@ export interface CleanupOptions {
   bpffs: string;
   stateDir: string;
   log: Logger;
-  /** Takes mode replace's rules away; returns the names of the tables that there were. */
+  /** Takes our tables of nftables away; returns the names of those that there were. */
   removeTables: () => Promise<string[]>;
+  /** Takes our routes away; returns those that there were. */
+  removeRoutes: () => Promise<string[]>;
 }
 
 /** What `cleanup` found and removed. All empty: there was nothing of fairway. */
@@ -27,8 +29,10 @@ export interface CleanupReport {
   maps: string[];
   /** Connections whose conntrack entry was made fit to go on through the kernel. */
   flowsHandedOver: number;
-  /** Mode replace's table of nftables: "inet fairway". */
+  /** Of nftables: "inet fairway" (mode replace's), "inet fairway_parents". */
   tables: string[];
+  /** To containers on ipvlan and macvlan: "192.168.1.0/24 dev eth0". */
+  routes: string[];
   /** Sysctls put back: "net.netfilter.nf_conntrack_tcp_be_liberal=0", ... */
   sysctls: string[];
   /** Files removed under the state directory. */
@@ -62,6 +66,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
 
   // Where there is no datapath either, a table of this name is somebody else's.
   const tables = ours ? await options.removeTables() : [];
+  const routes = ours ? await options.removeRoutes() : [];
   const sysctls: string[] = [];
   for (const [name, value] of Object.entries(ours ? saved.sysctls : {})) {
     try {
@@ -80,6 +85,7 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
     maps: removed.maps,
     flowsHandedOver: handedOver,
     tables,
+    routes,
     sysctls,
     files,
   };

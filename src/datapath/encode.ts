@@ -12,7 +12,7 @@ import { ANY, FAMILIES, familyOf, mapped } from "../ip.js";
 import type { Plan, PlannedHostPort, PlannedUplink } from "../plan/types.js";
 import { type ActualState, FILLED_MAPS, type FilledMap, type RawEntry } from "./actual.js";
 import { addressOf, familyMaps } from "./families.js";
-import type { PlacedEndpoint, Placement } from "./slots.js";
+import { isOnParent, type PlacedEndpoint, type Placement } from "./slots.js";
 
 const IPPROTO = { tcp: 6, udp: 17 } as const;
 
@@ -35,7 +35,8 @@ export function encodeDesired(
   ) as DesiredEntries;
   for (const { slot, endpoint } of [...placement.kept, ...placement.placed]) {
     const ref = { slot, generation: endpoint.generation };
-    put(desired, "endpoint_devices", mapDefinitions.endpoint_devices, endpoint.ifindex, ref);
+    if (!isOnParent(endpoint))
+      put(desired, "endpoint_devices", mapDefinitions.endpoint_devices, endpoint.ifindex, ref);
     for (const family of FAMILIES) {
       const address = addressOf(endpoint, family);
       const map = familyMaps.endpointAddresses[family];

@@ -23,13 +23,23 @@ const DIRECTIONS = {
   uplink_egress_l3: "egress",
   endpoint_ingress: "ingress",
   endpoint_egress: "egress",
+  parent_ingress: "ingress",
+  parent_egress: "egress",
 } as const satisfies Partial<Record<ProgramName, Direction>>;
 
 type AttachedProgram = keyof typeof DIRECTIONS;
 const attachedPrograms = Object.keys(DIRECTIONS) as AttachedProgram[];
 
-/** Names our filter on kernels without TCX: a priority late in the chain and a handle that reads "fairway". */
-const CLSACT = { priority: 0xfa17, handle: 0xfa17 } as const;
+/** Names our filters on kernels without TCX: a handle that reads "fairway", and priorities late in the chain. */
+const CLSACT_HANDLE = 0xfa17;
+const CLSACT_PRIORITY = 0xfa17;
+/** A parent's programs come after an uplink's: both may be at one device. */
+const CLSACT_PARENT_PRIORITY = 0xfa18;
+
+function clsactName(program: AttachedProgram): { priority: number; handle: number } {
+  const isParents = program.startsWith("parent_");
+  return { handle: CLSACT_HANDLE, priority: isParents ? CLSACT_PARENT_PRIORITY : CLSACT_PRIORITY };
+}
 
 /** BPF_OBJ_NAME_LEN without the zero at its end. */
 const KERNEL_NAME_LENGTH = 15;
@@ -196,7 +206,7 @@ export class ClsactAttachments implements Attachments {
       const made = this.programs[program].attachClsact({
         ifindex,
         direction: DIRECTIONS[program],
-        ...CLSACT,
+        ...clsactName(program),
       });
       if (made) this.pins.markQdisc(ifindex);
     } catch (error) {
@@ -209,7 +219,7 @@ export class ClsactAttachments implements Attachments {
 
   detach(attachment: Attachment): void {
     this.#attached.delete(pinName(attachment));
-    detachFilter(attachment.ifindex, DIRECTIONS[attachment.program]);
+    detachFilter(attachment);
     removeOwnQdisc(this.pins, attachment.ifindex);
   }
 
@@ -243,8 +253,8 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
   }
   if (!tcx) {
     for (const { ifindex } of listLinks()) {
-      for (const direction of ["ingress", "egress"] as const) {
-        if (detachFilter(ifindex, direction)) detached.push(`${direction}-${ifindex}`);
+      for (const program of clsactPrograms(ifindex)) {
+        if (detachFilter({ program, ifindex })) detached.push(pinName({ program, ifindex }));
       }
       removeOwnQdisc(pins, ifindex);
     }
@@ -256,7 +266,7 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
 function clsactPrograms(ifindex: number): AttachedProgram[] {
   const ids = (["ingress", "egress"] as const)
     .flatMap((direction) => clsactFilters({ ifindex, direction }))
-    .filter(({ priority, handle }) => priority === CLSACT.priority && handle === CLSACT.handle)
+    .filter(({ handle }) => handle === CLSACT_HANDLE)
     .flatMap(({ programId }) => (programId === undefined ? [] : [programId]));
   const names = ids.map(programName);
   return attachedPrograms.filter((program) => names.includes(program.slice(0, KERNEL_NAME_LENGTH)));
@@ -272,9 +282,9 @@ function removeOwnQdisc(pins: Pins, ifindex: number): void {
   pins.forgetQdisc(ifindex);
 }
 
-function detachFilter(ifindex: number, direction: Direction): boolean {
+function detachFilter({ program, ifindex }: Attachment): boolean {
   try {
-    return detachClsact({ ifindex, direction, ...CLSACT });
+    return detachClsact({ ifindex, direction: DIRECTIONS[program], ...clsactName(program) });
   } catch (error) {
     if (errorCode(error) === "ENODEV") return false;
     throw error;

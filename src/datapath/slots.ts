@@ -97,7 +97,7 @@ function keptEndpoints(actual: ActualState, plan: Plan, stays: Set<number>): Pla
   const addresses = new Set(
     plan.endpoints.flatMap((e) => FAMILIES.flatMap((family) => e.ip[family]?.address ?? [])),
   );
-  const devices = new Set(plan.endpoints.map((e) => e.ifindex));
+  const devices = new Set(plan.endpoints.flatMap((e) => (e.parent === undefined ? e.ifindex : [])));
   const kept: Placement["kept"] = [];
   for (const [slot, endpoint] of actual.endpoints) {
     if (stays.has(slot) || !unsure.has(endpoint.idHash)) continue;
@@ -122,7 +122,7 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
     generation,
     ifindex: planned.ifindex,
     bridgeIfindex: planned.bridgeIfindex,
-    flags: planned.bridging ? EndpointFlags.BRIDGING : 0,
+    flags: flagsOf(planned),
     mtu: planned.mtu,
     mac: planned.mac,
     bridgeMac: planned.bridgeMac,
@@ -130,6 +130,20 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
     ipv4: encodeIp(planned, 4),
     ipv6: encodeIp(planned, 6),
   };
+}
+
+function flagsOf({ bridging, parent }: PlannedEndpoint): number {
+  return (
+    (bridging ? EndpointFlags.BRIDGING : 0) |
+    (parent === undefined ? 0 : EndpointFlags.PARENT) |
+    (parent?.host ? EndpointFlags.HOST : 0) |
+    (parent?.translated ? EndpointFlags.TRANSLATED : 0)
+  );
+}
+
+/** Whether it is on ipvlan or macvlan: the device is its parent's, and others' too. */
+export function isOnParent({ flags }: Pick<Endpoint, "flags">): boolean {
+  return (flags & EndpointFlags.PARENT) !== 0;
 }
 
 /** The part of one family; the codec of each takes what is of it. */

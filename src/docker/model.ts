@@ -3,7 +3,7 @@
  * and cut to the fields that matter. Nothing here is trusted further than its type: names and labels are whatever users
  * wrote, only their length is limited.
  */
-import type { Address } from "../ip.js";
+import type { Address, Family } from "../ip.js";
 
 /** One look at the engine: every network and every running container, as of one pass of list and inspect. */
 export interface EngineState {
@@ -51,8 +51,19 @@ export interface EngineNetwork {
   gatewayModeIpv4?: string;
   /** com.docker.network.bridge.gateway_mode_ipv6 */
   gatewayModeIpv6?: string;
+  /**
+   * com.docker.network.bridge.trusted_host_interfaces (28+): devices from which published ports may be dialled at
+   * the containers' own addresses.
+   */
+  trustedInterfaces?: string[];
+  /** It is the engine's own default bridge. */
+  defaultBridge?: boolean;
   /** com.docker.network.driver.mtu */
   mtu?: number;
+  /** The option of ipvlan's and macvlan's: the device that it is on; absent where the engine made a dummy one. */
+  parent?: string;
+  /** ipvlan_mode or macvlan_mode: "l2", "l3", "l3s"; "bridge", "private", "vepa", "passthru". */
+  mode?: string;
   labels: Record<string, string>;
 }
 
@@ -69,6 +80,8 @@ export interface EngineContainer {
   sandboxKey: string;
   endpoints: EngineEndpoint[];
   ports: PublishedPort[];
+  /** Published without a port of the host's, as the gateway mode "routed" does; left out where there are none. */
+  routedPorts?: RoutedPort[];
 }
 
 /** A container's attachment to one network. */
@@ -97,5 +110,12 @@ export interface PublishedPort {
   /** "0.0.0.0", "127.0.0.1", "::", ... */
   hostIp: Address;
   hostPort: number;
+  containerPort: number;
+}
+
+/** A line of NetworkSettings.Ports without a host port: dialled at the container's own address. */
+export interface RoutedPort {
+  proto: "tcp" | "udp" | "sctp";
+  family: Family;
   containerPort: number;
 }

@@ -1,6 +1,13 @@
 /** From the engine's JSON, validated, to src/docker/model.ts. Pure. */
-import { type Address, ANY, canonical, type Family, parseMac } from "../ip.js";
-import type { EngineContainer, EngineEndpoint, EngineNetwork, EngineSubnet, PublishedPort } from "./model.js";
+import { type Address, ANY, canonical, type Family, familyOf, parseMac } from "../ip.js";
+import type {
+  EngineContainer,
+  EngineEndpoint,
+  EngineNetwork,
+  EngineSubnet,
+  PublishedPort,
+  RoutedPort,
+} from "./model.js";
 import type { RawContainer, RawNetwork } from "./schema.js";
 
 const BRIDGE_NAME = "com.docker.network.bridge.name";
@@ -10,11 +17,15 @@ const GATEWAY_MODE_IPV4 = "com.docker.network.bridge.gateway_mode_ipv4";
 const GATEWAY_MODE_IPV6 = "com.docker.network.bridge.gateway_mode_ipv6";
 const HOST_IPV4 = "com.docker.network.host_ipv4";
 const HOST_IPV6 = "com.docker.network.host_ipv6";
+/** Names with ":" between them, of the engine's own writing. */
+const TRUSTED_INTERFACES = "com.docker.network.bridge.trusted_host_interfaces";
+const DEFAULT_BRIDGE = "com.docker.network.bridge.default_bridge";
 const DRIVER_MTU = "com.docker.network.driver.mtu";
 
 export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
   const options = raw.Options ?? {};
   const driver = raw.Driver ?? "";
+  const trusted = (options[TRUSTED_INTERFACES] ?? "").split(":").filter((name) => name !== "");
   const mtu = Number(options[DRIVER_MTU] ?? "");
   return {
     id: raw.Id,
@@ -32,9 +43,19 @@ export function normaliseNetwork(raw: RawNetwork): EngineNetwork {
     ...optional("hostIpv6", canonical(options[HOST_IPV6] ?? "", 6)),
     ...optional("gatewayModeIpv4", options[GATEWAY_MODE_IPV4] || undefined),
     ...optional("gatewayModeIpv6", options[GATEWAY_MODE_IPV6] || undefined),
+    ...(trusted.length > 0 ? { trustedInterfaces: trusted } : {}),
+    ...(goBoolean(options[DEFAULT_BRIDGE], false) ? { defaultBridge: true } : {}),
     ...(Number.isInteger(mtu) && mtu > 0 ? { mtu } : {}),
+    ...onParent(driver, options),
     labels: raw.Labels ?? {},
   };
+}
+
+/** The parent and the mode, by the driver's default where none is given. */
+function onParent(driver: string, options: Record<string, string>): Pick<EngineNetwork, "parent" | "mode"> {
+  if (driver !== "ipvlan" && driver !== "macvlan") return {};
+  const mode = driver === "ipvlan" ? options.ipvlan_mode || "l2" : options.macvlan_mode || "bridge";
+  return { ...optional("parent", options.parent || undefined), mode };
 }
 
 function subnets(raw: RawNetwork, family: Family): EngineSubnet[] {
@@ -56,7 +77,7 @@ export function normaliseContainer(raw: RawContainer): EngineContainer {
     networkMode: raw.HostConfig?.NetworkMode ?? "",
     sandboxKey: settings?.SandboxKey ?? "",
     endpoints: endpoints(settings?.Networks ?? {}),
-    ports: publishedPorts(settings?.Ports ?? {}),
+    ...publishedPorts(settings?.Ports ?? {}),
   };
 }
 
@@ -86,21 +107,22 @@ function endpoints(networks: RawNetworks): EngineEndpoint[] {
 }
 
 /** Keys are "80/tcp"; null or an empty list: exposed, not published. */
-function publishedPorts(ports: RawPorts): PublishedPort[] {
-  const result: PublishedPort[] = [];
-  for (const [key, bindings] of Object.entries(ports)) {
+function publishedPorts(raw: RawPorts): Pick<EngineContainer, "ports" | "routedPorts"> {
+  const ports: PublishedPort[] = [];
+  const routedPorts: RoutedPort[] = [];
+  for (const [key, bindings] of Object.entries(raw)) {
     const [portText = "", proto = ""] = key.split("/");
     const containerPort = portNumber(portText);
     if (containerPort === undefined || (proto !== "tcp" && proto !== "udp" && proto !== "sctp")) continue;
     for (const binding of bindings ?? []) {
       const hostPort = portNumber(binding.HostPort ?? "");
-      // None yet, or none at all (gateway mode "routed").
-      if (hostPort === undefined) continue;
+      // None yet, or none at all.
       for (const hostIp of hostAddresses(binding.HostIp ?? ""))
-        result.push({ proto, hostIp, hostPort, containerPort });
+        if (hostPort === undefined) routedPorts.push({ proto, family: familyOf(hostIp), containerPort });
+        else ports.push({ proto, hostIp, hostPort, containerPort });
     }
   }
-  return result;
+  return { ports, ...(routedPorts.length > 0 ? { routedPorts } : {}) };
 }
 
 /** An empty address means any, of both families; what is no address is nobody's. */

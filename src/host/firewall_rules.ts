@@ -326,9 +326,9 @@ function isKnownChain(chain: NftChain): boolean {
   return isIptables(chain) || isEngines(chain) || isOurs(chain);
 }
 
-/** Mode replace's slow path. */
+/** Mode replace's slow path, and what concerns ipvlan's containers alone. */
 function isOurs({ family, table }: NftChain): boolean {
-  return family === "inet" && table === "fairway";
+  return family === "inet" && (table === "fairway" || table === "fairway_parents");
 }
 
 export function isEngines({ family, table }: NftChain): boolean {

@@ -87,6 +87,7 @@ export interface Addon {
   listAddresses(): NetAddress[];
   listRoutes(): NetRoute[];
   listNeighbours(): NetNeighbour[];
+  firewallGeneration(): number;
   netnsId(path: string): number | undefined;
   enterNetworkNamespace(path: string): void;
   netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): WatchHandle;

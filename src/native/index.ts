@@ -15,6 +15,7 @@ export { NativeError } from "./errors.js";
 export { BpfLink, type LinkInfo } from "./link.js";
 export { BpfMap, type MapBatch, type MapInfo, type MapSpec } from "./map.js";
 export {
+  firewallGeneration,
   listAddresses,
   listLinks,
   listNeighbours,

@@ -89,6 +89,11 @@ export function listNeighbours(): NetNeighbour[] {
   return addon().listNeighbours();
 }
 
+/** How many transactions nftables' rules have seen in this namespace, modulo 2^32 but for 0; iptables-nft's are of them. */
+export function firewallGeneration(): number {
+  return addon().firewallGeneration();
+}
+
 /**
  * The id by which our network namespace knows the one at `path` (RTM_GETNSID), as in NetLink.linkNetnsid. Undefined:
  * none is assigned, the path does not exist, or there is no namespace mounted on it (yet, or any more).

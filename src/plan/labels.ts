@@ -8,8 +8,12 @@ export const ENABLE = "fairway.enable";
 export const ALLOW = "fairway.allow";
 export const DENY = "fairway.deny";
 export const LIMIT = "fairway.limit";
-const CONTAINER_LABELS = [ENABLE, ALLOW, DENY, LIMIT];
-const NETWORK_LABELS = [ENABLE];
+export const PUBLISH = "fairway.publish";
+export const HOST = "fairway.host";
+export const MASQUERADE = "fairway.masquerade";
+const CONTAINER_LABELS = [ENABLE, ALLOW, DENY, LIMIT, PUBLISH];
+const NETWORK_LABELS = [ENABLE, HOST, MASQUERADE];
+const LABELS = new Set([...CONTAINER_LABELS, ...NETWORK_LABELS]);
 
 /** As Go reads booleans, which is how the engine reads its own options; case and white space around don't count. */
 const WORDS = new Map([
@@ -36,13 +40,27 @@ export interface LeftToEngine {
  * @returns true where there is no such label; the problem in one line
  */
 export function readEnable(labels: Labels): { enabled: boolean; problem: string | undefined } {
-  const text = labels[ENABLE];
-  if (text === undefined) return { enabled: true, problem: undefined };
-  const enabled = WORDS.get(text.trim().toLowerCase());
-  if (enabled !== undefined) return { enabled, problem: undefined };
+  const { value, problem } = readBoolean(labels, ENABLE, true);
+  return { enabled: value, problem };
+}
+
+/**
+ * A label that is true or false.
+ * @param otherwise where there is none, or one that is neither
+ * @returns the problem in one line
+ */
+export function readBoolean(
+  labels: Labels,
+  label: string,
+  otherwise: boolean,
+): { value: boolean; problem: string | undefined } {
+  const text = labels[label];
+  if (text === undefined) return { value: otherwise, problem: undefined };
+  const value = WORDS.get(text.trim().toLowerCase());
+  if (value !== undefined) return { value, problem: undefined };
   return {
-    enabled: true,
-    problem: `label ${ENABLE}: ${printable(text)} is not true or false: it is ignored`,
+    value: otherwise,
+    problem: `label ${label}: ${printable(text)} is not true or false: it is ignored`,
   };
 }
 
@@ -85,7 +103,7 @@ function networkProblems(labels: Labels): string[] {
 function misspelt(labels: Labels, known: readonly string[]): string[] {
   const words = known.map((label) => label.slice(PREFIX.length));
   return Object.keys(labels).flatMap((label) => {
-    if (!label.startsWith(PREFIX) || CONTAINER_LABELS.includes(label)) return [];
+    if (!label.startsWith(PREFIX) || LABELS.has(label)) return [];
     const near = nearest(label.slice(PREFIX.length), words);
     return near === undefined
       ? []

@@ -20,9 +20,10 @@ import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { type LeftToEngine, planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
+import { addressesOfPlanned, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
-import { planPorts } from "./ports.js";
-import type { GatewayOf, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
+import { planPorts, withPorts } from "./ports.js";
+import type { GatewayOf, Mode, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
 import { planUplinks } from "./uplinks.js";
 
 /** IFA_F_DADFAILED and IFA_F_TENTATIVE of linux/if_addr.h: an address that nobody may be reached by (yet). */
@@ -38,18 +39,24 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
   }));
   const host = options.trustFirewall === "ignore" ? withoutObstacles(seen, warnings) : seen;
   const leftToEngine = planLeftToEngine(engine, warnings);
-  const { endpoints, gateways } = planEndpoints(
+  const left = new Set(leftToEngine.map(({ id }) => id));
+  const { endpoints: bridged, gateways } = planEndpoints(
     engine,
     host,
-    new Set(leftToEngine.map(({ id }) => id)),
+    left,
+    options.mode ?? "accelerate",
     warnings,
   );
   const engineBridges = new Set(
     engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])),
   );
-  const ports = planPorts(gateways, host.engineNat, warnings);
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
+  const onParents = planParents(without(left, engine), host, uplinks, addressesOfPlanned(bridged), warnings);
+  const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
+    compareText(a.endpointId, b.endpointId),
+  );
+  const ports = withPorts(planPorts(gateways, host.engineNat, warnings), onParents.ports, warnings);
   const policy = planPolicy(engine, host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));
   return {
@@ -62,8 +69,19 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     hostSockets: options.hostSockets !== "off",
     policy,
     leftToEngine,
+    parents: onParents.parents,
+    hostRoutes: onParents.hostRoutes,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** What the engine has, but for containers and networks of these ids. */
+function without(left: ReadonlySet<LeftToEngine["id"]>, engine: EngineState): EngineState {
+  return {
+    ...engine,
+    containers: engine.containers.filter(({ id }) => !left.has(id)),
+    networks: engine.networks.filter(({ id }) => !left.has(id)),
   };
 }
 
@@ -90,6 +108,7 @@ function planEndpoints(
   host: HostState,
   /** Ids of containers and networks. */
   leftToEngine: ReadonlySet<LeftToEngine["id"]>,
+  mode: Mode,
   warnings: PlanWarning[],
 ): { endpoints: PlannedEndpoint[]; gateways: GatewayOf[] } {
   const networks = new Map(engine.networks.map((n) => [n.id, n]));
@@ -110,6 +129,7 @@ function planEndpoints(
         nsid: host.nsids.get(container.sandboxKey),
         veths,
         isGateway: perFamily((family) => endpoint === gateways[family]),
+        mode,
         host,
       });
       if ("code" in planned) {
@@ -146,6 +166,7 @@ interface EndpointPlace {
   nsid: number | undefined;
   veths: Map<string, NetLink>;
   isGateway: PerFamily<boolean>;
+  mode: Mode;
   host: HostState;
 }
 
@@ -219,7 +240,7 @@ function planEndpoint(
     bridgeIfindex: bridge.ifindex,
     bridge: bridge.name,
     ip: perFamily((family) => planIp(family, endpoint, network, place)),
-    bridging: network.icc && place.host.bridgingObstacle === undefined && !isNatedWithin(veth),
+    bridging: network.icc && place.host.bridgingObstacle === undefined && !isNatedWithin(veth, place.mode),
     mtu: veth.mtu,
     mac,
     bridgeMac,
@@ -260,10 +281,11 @@ function mayConcern(rule: string | undefined): string {
 
 /**
  * Without docker-proxy the engine lets containers of one network reach each other's published ports by NAT: the answers are
- * bridged frames whose source the kernel has to translate back. It puts the ports of such networks into hairpin mode.
+ * bridged frames whose source the kernel has to translate back. It puts the ports of such networks into hairpin mode. In mode
+ * replace the answers go to the gateway, whatever the engine does to its ports.
  */
-function isNatedWithin(veth: NetLink): boolean {
-  return veth.hairpin === true;
+function isNatedWithin(veth: NetLink, mode: Mode): boolean {
+  return mode === "accelerate" && veth.hairpin === true;
 }
 
 /** A container has one veth per bridge at most, so its namespace and its bridge name a veth's host side. */

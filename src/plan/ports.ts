@@ -43,7 +43,33 @@ export function planPorts(
       }
     }
   }
-  return [...byKey.values()].sort(
+  return sorted([...byKey.values()]);
+}
+
+/** Adds ports that are published by other means; an address and port that are taken, "any address" included, stay with who has them. */
+export function withPorts(
+  ports: PlannedPort[],
+  more: readonly PlannedPort[],
+  warnings: PlanWarning[],
+): PlannedPort[] {
+  const key = ({ proto, address, port }: PlannedPort) => `${proto} ${address} ${port}`;
+  const taken = new Set(ports.map(key));
+  const added: PlannedPort[] = [];
+  for (const port of more) {
+    const any = { ...port, address: ANY[familyOf(port.address)] };
+    if (taken.has(key(port)) || taken.has(key(any))) {
+      const message = `${withPort(port.address, port.port)}/${port.proto} is published twice; the first one keeps it`;
+      warnings.push({ code: "port_conflict", message, transient: false });
+      continue;
+    }
+    taken.add(key(port));
+    added.push(port);
+  }
+  return sorted([...ports, ...added]);
+}
+
+function sorted(ports: PlannedPort[]): PlannedPort[] {
+  return ports.sort(
     (a, b) =>
       (a.proto < b.proto ? -1 : a.proto > b.proto ? 1 : 0) ||
       compareAddresses(a.address, b.address) ||

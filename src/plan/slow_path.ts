@@ -17,6 +17,13 @@ export interface SlowPath {
   networks: SlowNetwork[];
   /** Sorted by protocol, address and port. */
   ports: SlowPort[];
+  /** Containers' own ports that anybody may dial at their own addresses; sorted as text. */
+  routedPorts: RoutedSlowPort[];
+  /**
+   * The ifindexes of the bridges that have been looked at, the engine's and others', sorted. What any other bridge's are is not known
+   * yet: nothing is forwarded from or to them.
+   */
+  bridges: number[];
 }
 
 export interface SlowNetwork {
@@ -25,6 +32,8 @@ export interface SlowNetwork {
   internal: boolean;
   /** Containers of it reach each other. */
   icc: boolean;
+  /** Devices from which published ports may be dialled at the containers' own addresses; sorted. */
+  trusted: string[];
   /** Undefined: it has no subnet of that family. */
   ip: PerFamily<SlowIp | undefined>;
 }
@@ -49,10 +58,39 @@ export interface SlowPort {
   containerPort: number;
 }
 
-/** @param before the last plan: ports of endpoints that the engine could not tell more of stay as they were */
-export function planSlowPath(engine: EngineState, before?: SlowPath): SlowPath {
+export interface RoutedSlowPort {
+  family: Family;
+  endpointId: string;
+  proto: "tcp" | "udp" | "sctp";
+  address: Address;
+  port: number;
+}
+
+/**
+ * @param bridges as in SlowPath
+ * @param before the last plan: ports of endpoints that the engine could not tell more of stay as they were
+ */
+export function planSlowPath(
+  engine: EngineState,
+  bridges: readonly number[] = [],
+  before?: SlowPath,
+): SlowPath {
   const networks = new Map(bridgeNetworks(engine).map((n) => [n.id, n]));
-  return { networks: planSlowNetworks(engine), ports: slowPorts(engine, networks, before?.ports ?? []) };
+  return {
+    networks: planSlowNetworks(engine),
+    ports: slowPorts(engine, networks, before?.ports ?? []),
+    routedPorts: routedPorts(engine, networks, before?.routedPorts ?? []),
+    bridges: [...bridges].sort((a, b) => a - b),
+  };
+}
+
+/**
+ * The engine's state with what its settings would be if it wrote rules: one that writes none says of its default bridge that it is not
+ * masqueraded, whatever it was told.
+ */
+export function asIfItWroteRules(engine: EngineState): EngineState {
+  const networks = engine.networks.map((n) => (n.defaultBridge ? { ...n, masquerade: true } : n));
+  return { ...engine, networks };
 }
 
 /** Of every bridge network; sorted by bridge. */
@@ -62,6 +100,7 @@ export function planSlowNetworks(engine: EngineState): SlowNetwork[] {
       bridge: network.bridgeName ?? "",
       internal: network.internal,
       icc: network.icc,
+      trusted: [...(network.trustedInterfaces ?? [])].sort(compareText),
       ip: perFamily((family) => slowIp(network, family)),
     }),
   );
@@ -120,6 +159,32 @@ function slowPorts(
           containerPort,
         });
       }
+    }
+  }
+  return [...byKey.keys()].sort(compareText).flatMap((key) => byKey.get(key) ?? []);
+}
+
+/** Of endpoints in networks whose gateway routes: as the gateway endpoint of the container, or the engine does not open them. */
+function routedPorts(
+  engine: EngineState,
+  networks: ReadonlyMap<string, EngineNetwork>,
+  before: readonly RoutedSlowPort[],
+): RoutedSlowPort[] {
+  const unsure = new Set(engine.unsure);
+  const keyOf = ({ proto, address, port }: RoutedSlowPort) => `${proto} ${address} ${port}`;
+  const byKey = new Map<string, RoutedSlowPort>();
+  for (const port of before) if (unsure.has(port.endpointId)) byKey.set(keyOf(port), port);
+  for (const container of engine.containers) {
+    if (!container.running) continue;
+    const gateways = gatewayEndpoints(container.endpoints, networks);
+    for (const { proto, family, containerPort } of container.routedPorts ?? []) {
+      const endpoint = gateways[family];
+      const network = networks.get(endpoint?.networkId ?? "");
+      const address = family === 4 ? endpoint?.address4 : endpoint?.address6;
+      if (endpoint === undefined || network === undefined || address === undefined) continue;
+      if (slowIp(network, family)?.gatewayMode !== "routed") continue;
+      const port = { family, endpointId: endpoint.endpointId, proto, address, port: containerPort };
+      byKey.set(keyOf(port), port);
     }
   }
   return [...byKey.keys()].sort(compareText).flatMap((key) => byKey.get(key) ?? []);

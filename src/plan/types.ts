@@ -30,6 +30,10 @@ export interface Plan {
   policy: PlannedPolicy;
   /** Containers and networks that a label keeps off the fast path; sorted by what and id. */
   leftToEngine: LeftToEngine[];
+  /** Devices under ipvlan and macvlan networks that have containers; sorted by ifindex. */
+  parents: PlannedParent[];
+  /** The host's ways to containers on parents; sorted. */
+  hostRoutes: PlannedHostRoute[];
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
@@ -44,9 +48,11 @@ export interface PlannedEndpoint {
   networkId: string;
   /** The network's name. */
   network: string;
-  /** The veth's host side. */
+  /** The veth's host side; on a parent PARENT_CHILD and the parent's. */
   ifindex: number;
+  /** Its name; the parent's. */
   device: string;
+  /** Its network's bridge, or parent. */
   bridgeIfindex: number;
   bridge: string;
   /** What it is in each family; undefined: it has no address there, or the host does not forward that family. */
@@ -56,8 +62,34 @@ export interface PlannedEndpoint {
   mtu: number;
   /** The container's, 6 bytes. */
   mac: Uint8Array;
-  /** Its gateway's, 6 bytes. */
+  /** Its gateway's or its parent's, 6 bytes. */
   bridgeMac: Uint8Array;
+  /** On ipvlan or macvlan. */
+  parent?: {
+    driver: "ipvlan" | "macvlan";
+    /** As Docker has it: "l2", "l3", "l3s"; "bridge", "private", "vepa", "passthru". */
+    mode: string;
+    /** It and the host reach each other. */
+    host: boolean;
+    /** It is masqueraded, or has published ports. */
+    translated: boolean;
+  };
+}
+
+/** A device under ipvlan or macvlan. */
+export interface PlannedParent {
+  ifindex: number;
+  name: string;
+  /** Addresses of containers that are translated here and would otherwise pass the host's conntrack; sorted. */
+  untracked: Address[];
+}
+
+/** A route that is the host's alone, on a parent's link. */
+export interface PlannedHostRoute {
+  /** "192.168.1.0/24" */
+  destination: string;
+  ifindex: number;
+  device: string;
 }
 
 /** An endpoint in one family. */
@@ -151,6 +183,9 @@ export interface PlanWarning {
     | "conntrack_nearly_full"
     | "port_conflict"
     | "label"
+    | "parent_label"
+    | "parent_untracked"
+    | "parent_route"
     | "policy_label"
     | "uplink_missing"
     | "uplink_is_bridge"
@@ -168,6 +203,8 @@ export interface PlanWarning {
 export interface PlanOptions extends PolicyOptions {
   /** Names of the devices that lead outside; empty: chosen by what the host has. */
   uplinks: string[];
+  /** Default "accelerate". */
+  mode?: Mode;
   /** Default "auto". */
   hostSockets?: HostSocketsMode;
   /** Default "auto". */

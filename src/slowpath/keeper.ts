@@ -4,9 +4,11 @@ import type { EngineState } from "../docker/model.js";
 import { UserError } from "../errors.js";
 import type { FirewallState } from "../host/state.js";
 import { type Family, perFamily } from "../ip.js";
+import type { NetLink } from "../native/index.js";
 import { planSlowNetworks, planSlowPath, type SlowPath } from "../plan/slow_path.js";
 import { filterBridged } from "./bridge_filter.js";
-import { TABLE } from "./ruleset.js";
+import { Bridges } from "./bridges.js";
+import { TABLE } from "./script.js";
 import { SlowPathTable } from "./table.js";
 
 /** What an engine has to be told for mode replace. */
@@ -16,6 +18,7 @@ const DAEMON_JSON = '{"iptables": false, "ip6tables": false, "userland-proxy": f
 export class SlowPathKeeper {
   readonly #table = new SlowPathTable();
   readonly #state: StateFile;
+  readonly #bridges = new Bridges();
   #planned: SlowPath | undefined;
 
   constructor(
@@ -25,9 +28,20 @@ export class SlowPathKeeper {
     this.#state = new StateFile(stateDir);
   }
 
-  /** Makes the host's rules what the engine's state asks for; look as SlowPathTable.apply(). */
-  async apply(engine: EngineState, look: boolean): Promise<void> {
-    const slowPath = planSlowPath(engine, this.#planned);
+  /** There is a bridge of which it will only later be known whose it is. */
+  get unsettled(): boolean {
+    return this.#bridges.unsettled;
+  }
+
+  /**
+   * Makes the host's rules what the engine's state asks for.
+   * @param links the host's devices, listed after the engine's networks
+   * @param now whether that is the engine's state now; else what it last was
+   * @param look as SlowPathTable.apply()
+   */
+  async apply(engine: EngineState, links: readonly NetLink[], now: boolean, look: boolean): Promise<void> {
+    const bridges = this.#bridges.known(engine, links, now ? performance.now() : undefined);
+    const slowPath = planSlowPath(engine, bridges, this.#planned);
     if (slowPath.networks.some(({ icc }) => !icc)) await filterBridged(this.#state, this.log);
     const applied = await this.#table.apply(slowPath, look);
     this.#planned = slowPath;

@@ -34,7 +34,16 @@ export function flushFlows(place: Place): number {
 }
 
 /** The entries of the flow tables that hold, as "device protocol source.port > destination.port becomes source.port > destination.port". */
-export function listFlows({ bpffs }: Place): string[] {
+export function listFlows(place: Place): string[] {
+  return readFlows(place).flatMap(({ holds, text }) => (holds ? [text] : []));
+}
+
+/** The entries that don't: of an older epoch, or of an endpoint that is gone. */
+export function listVoidFlows(place: Place): string[] {
+  return readFlows(place).flatMap(({ holds, text }) => (holds ? [] : [text]));
+}
+
+function readFlows({ bpffs }: Place): { holds: boolean; text: string }[] {
   const open = (name: string) => BpfMap.openPinned(join(bpffs, "fairway", "maps", name));
   const control = open("control");
   const endpoints = open("endpoints");
@@ -51,15 +60,15 @@ export function listFlows({ bpffs }: Place): string[] {
       const { key, value } = mapDefinitions[`flows_ipv${family}`];
       const map = open(`flows_ipv${family}`);
       try {
-        return [...map.entries(1024)].flatMap((entry) => {
+        return [...map.entries(1024)].map((entry) => {
           const from = key.decode(entry.key);
           const to = value.decode(entry.value);
           const { fromSlot, fromGeneration, toSlot, toGeneration } = to.flow;
-          if (to.flow.epoch !== epoch) return [];
-          if (!endHolds(fromSlot, fromGeneration) || !endHolds(toSlot, toGeneration)) return [];
+          const holds =
+            to.flow.epoch === epoch && endHolds(fromSlot, fromGeneration) && endHolds(toSlot, toGeneration);
           const arrives = `${from.saddr}.${from.sport} > ${from.daddr}.${from.dport}`;
           const leaves = `${to.saddr}.${to.flow.sport} > ${to.daddr}.${to.flow.dport}`;
-          return [`${from.ifindex} ${from.proto} ${arrives} becomes ${leaves}`];
+          return { holds, text: `${from.ifindex} ${from.proto} ${arrives} becomes ${leaves}` };
         });
       } finally {
         map.close();

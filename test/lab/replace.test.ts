@@ -7,12 +7,16 @@ import {
   CommandError,
   type Container,
   createLab,
+  createNamespace,
   type Fairway,
   fairwayCommand,
+  joinByVeth,
   type Namespace,
+  run,
   runArguments,
   until,
 } from "./lib/index.js";
+import { withNewcomer } from "./newcomers.js";
 import { onEveryEngine } from "./suite.js";
 
 /** many.mjs */
@@ -153,6 +157,61 @@ onEveryEngine(
       ]);
       await start();
     });
+
+    it.each(["SIGSTOP", "SIGKILL"] as const)(
+      "keeps a network closed until it has looked at it, with the daemon ended by %s",
+      async (signal) => {
+        const { lab } = stage;
+        const front = await running("front");
+        fairway.process.kill(signal);
+        if (signal === "SIGKILL") await fairway.process.exited;
+        await withNewcomer(lab, front, async (heard, newcomer) => {
+          expect(heard()).toEqual({ outside: false, other: false, inside: false });
+          if (signal === "SIGSTOP") fairway.process.kill("SIGCONT");
+          else await start();
+          await until("the newcomer is let out", () => heard().outside);
+          await fairway.knows("newcomer", "young");
+          expect(heard()).toEqual({ outside: true, other: false, inside: false });
+          await expectReached([
+            ["newcomer to outside", newcomer.namespace, addresses.internet, 7000, addresses.host],
+            ["newcomer to front", newcomer.namespace, front.address("front"), 7000, undefined],
+          ]);
+        });
+      },
+      60_000,
+    );
+
+    it("lets others' bridges be: what was there before, and what comes", async () => {
+      const { lab } = stage;
+      for (const [name, subnet] of [
+        ["virbr7", "172.29.7"],
+        ["virbr8", "172.29.8"],
+      ] as const) {
+        const guest = await createNamespace(`${lab.host.name}-${name}`, lab.disposers);
+        if (name === "virbr7") await fairway.stop();
+        const host = (...args: string[]) => run(["ip", "-n", lab.host.name, ...args]);
+        await host("link", "add", name, "type", "bridge");
+        await host("address", "add", `${subnet}.1/24`, "dev", name);
+        await host("link", "set", name, "up");
+        await joinByVeth(lab.host, `${name}-0`, guest, "eth0");
+        await host("link", "set", `${name}-0`, "master", name);
+        await run(["ip", "-n", guest.name, "address", "add", `${subnet}.2/24`, "dev", "eth0"]);
+        await run(["ip", "-n", guest.name, "route", "add", "default", "via", `${subnet}.1`]);
+        await lab.router.ip("route", "replace", `${subnet}.0/24`, "via", addresses.host);
+        if (name === "virbr7") await start();
+        await until(`a guest of ${name} is answered`, async () => {
+          const { seen } = await guest.ask<Answered>("many.mjs", [
+            "tcp",
+            addresses.internet,
+            7000,
+            1,
+            500,
+            "",
+          ]);
+          return seen.includes(`${subnet}.2`);
+        });
+      }
+    }, 60_000);
 
     it("has its rules back when somebody flushes all of them, and says so", async () => {
       const { lab } = stage;

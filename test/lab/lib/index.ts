@@ -22,7 +22,7 @@ export {
 export type { ImageName } from "./images.js";
 export { createDirectLab, createLab, type DirectLab, type Lab } from "./lab.js";
 export { difference, fastShare, Metrics, type PathCounts, pathCounts } from "./metrics.js";
-export { createNamespace, Namespace } from "./namespace.js";
+export { createNamespace, joinByVeth, Namespace } from "./namespace.js";
 export { agent, cacheDir, root } from "./paths.js";
 export { Background, CommandError, type Result, run, sleep, until } from "./process.js";
 export { addresses, addresses6, type Hosts } from "./topology.js";

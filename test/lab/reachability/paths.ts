@@ -1,6 +1,6 @@
 // Which path the packets of answered questions take, by the counters of a container at one of their ends.
 
-import { difference, fastShare, type PathCounts, pathCounts } from "../lib/index.js";
+import { difference, fastShare, type Metrics, pathCounts } from "../lib/index.js";
 import { askForMore, isAnswer } from "./ask.js";
 import { endsOf, type Row, titleOf } from "./rows.js";
 import type { World } from "./world.js";
@@ -60,17 +60,28 @@ export async function pathsTaken(world: World, rows: readonly Row[]): Promise<Ma
 const pathOf = (share: number): Path => (share >= fastFrom ? "fast" : "slow");
 
 async function fastShares(world: World, round: readonly Pair[]): Promise<(readonly [Pair, number])[]> {
-  const count = async () => {
-    const metrics = await world.metrics();
-    return round.map(([row]) => pathCounts(metrics, row?.counted ?? ""));
-  };
-  const before = await count();
+  const before = await world.metrics();
   const said = await askForMore(world, round.flat(), sizes);
   for (const [title, answer] of said)
     if (!isAnswer(answer)) throw new Error(`${title}: ${answer} in the end`);
-  const after = await count();
-  return round.map((pair, i) => {
-    const share = fastShare(difference(after[i] as PathCounts, before[i] as PathCounts));
-    return [pair, share] as const;
-  });
+  const after = await world.metrics();
+  return round.map((pair) => [pair, shareOf(pair, before, after)] as const);
+}
+
+function shareOf(pair: Pair, before: Metrics, after: Metrics): number {
+  const [{ from = "", counted = "" } = {}] = pair;
+  if (from === "host") return pair.filter((row) => isLed(row, before, after)).length / pair.length;
+  return fastShare(difference(pathCounts(after, counted), pathCounts(before, counted)));
+}
+
+/** Whether all sockets of the host's that dialled a row's port were led to the container, past docker-proxy and the engine's rules. */
+function isLed({ to: { port }, protocol, family }: Row, before: Metrics, after: Metrics): boolean {
+  const count = (metrics: Metrics, path: Path) =>
+    metrics
+      .find("fairway_host_sockets_total", { proto: protocol.toLowerCase(), path })
+      .filter(({ labels: { published = "" } }) => published.endsWith(`:${port}`))
+      .filter(({ labels: { published = "" } }) => published.startsWith("[") === (family === "IPv6"))
+      .reduce((sum, { value }) => sum + value, 0);
+  const more = (path: Path) => count(after, path) - count(before, path);
+  return more("fast") > 0 && more("slow") === 0;
 }

@@ -9,7 +9,10 @@ export interface Group {
   /** TCP and UDP unless told. */
   readonly protocols?: string;
   readonly families?: "4" | "6" | "46";
-  /** Claimed by the fast path, and the container that is counted: TCP and UDP, and echoes of IPv4 between neighbours. */
+  /**
+   * Claimed by the fast path, and the container that is counted: TCP and UDP, and echoes of IPv4 between neighbours. From the host: its
+   * sockets are led to the container.
+   */
   readonly fast?: string;
   /** The container that is counted where nothing is claimed: what is learned depends on how the engine does it. */
   readonly count?: string;
@@ -249,23 +252,23 @@ export const questions: Readonly<Record<string, readonly Group[]>> = {
     { from: "host", to: "unprotected:7009", note: "nat-unprotected" },
   ],
   "From the host to a published port": [
-    { from: "host", to: "localhost:7000", note: "any address" },
-    { from: "host", to: "host:7000", note: "any address" },
-    { from: "host", to: "GW app:7000", note: "any address, by the gateway" },
-    { from: "host", to: "GW other:7000", note: "any address, by another network's gateway" },
+    { from: "host", to: "localhost:7000", note: "any address", fast: "web" },
+    { from: "host", to: "host:7000", note: "any address", fast: "web" },
+    { from: "host", to: "GW app:7000", note: "any address, by the gateway", fast: "web" },
+    { from: "host", to: "GW other:7000", note: "any address, by another network's gateway", fast: "web" },
     { from: "host", to: "localhost:7001", note: "the host's address only" },
-    { from: "host", to: "host:7001", note: "the host's address only" },
-    { from: "host", to: "localhost:7003", note: "loopback only" },
+    { from: "host", to: "host:7001", note: "the host's address only", fast: "web" },
+    { from: "host", to: "localhost:7003", note: "loopback only", fast: "web" },
     { from: "host", to: "host:7003", note: "loopback only" },
-    { from: "host", to: "localhost:7012", note: "in a range" },
-    { from: "host", to: "localhost:7022", note: "of a network without IPv6" },
-    { from: "host", to: "host:7022", note: "of a network without IPv6" },
-    { from: "host", to: "localhost:7023", note: "of one without icc" },
-    { from: "host", to: "localhost:7024", note: "of the default bridge" },
+    { from: "host", to: "localhost:7012", note: "in a range", fast: "web" },
+    { from: "host", to: "localhost:7022", note: "of a network without IPv6", fast: "plain" },
+    { from: "host", to: "host:7022", note: "of a network without IPv6", fast: "plain" },
+    { from: "host", to: "localhost:7023", note: "of one without icc", fast: "hushed" },
+    { from: "host", to: "localhost:7024", note: "of the default bridge", fast: "lone" },
     { from: "host", to: "localhost:7025", note: "of an internal network" },
     { from: "host", to: "localhost:7028", note: "host_binding_ipv4 is another address", families: "4" },
     { from: "host", to: "localhost:7030", note: "of a routed network" },
-    { from: "host", to: "localhost:7031", note: "of a nat-unprotected network" },
+    { from: "host", to: "localhost:7031", note: "of a nat-unprotected network", fast: "unprotected" },
     { from: "host", to: "localhost:7099", note: "not published" },
   ],
 };

@@ -6,9 +6,11 @@ import { type EngineKind, type EngineOptions, enginesToTest } from "../lib/index
 export interface Setting {
   readonly name: string;
   readonly kind: EngineKind;
+  /** Of mode replace: the setting, earlier in the list, whose engine alone says what the answers have to be. */
+  readonly replaces?: string;
   readonly userlandProxy: boolean;
-  /** Who writes the engine's rules. */
-  readonly backend: "iptables" | "nftables";
+  /** How the engine writes its rules; "fairway": it writes none. */
+  readonly backend: "iptables" | "nftables" | "fairway";
   /** As an engine before 28 leaves FORWARD where it has turned forwarding on itself, and where it was on. */
   readonly forward: "ACCEPT" | "DROP";
 }
@@ -26,6 +28,16 @@ export const settings: readonly Setting[] = [
     backend: "nftables",
     forward: "ACCEPT",
   },
+  ...(["20.10", "29"] as const).map(
+    (kind): Setting => ({
+      name: `${kind}, replace`,
+      kind,
+      replaces: `${kind}, no proxy`,
+      userlandProxy: false,
+      backend: "fairway",
+      forward: "ACCEPT",
+    }),
+  ),
 ];
 
 /** Those of the engines that are to be tested, and of them those that FAIRWAY_REACHABILITY_SETTING names. */
@@ -37,10 +49,17 @@ export function settingsToTest(): readonly Setting[] {
   return chosen;
 }
 
+/** daemon.json's keys for who writes the rules. An engine that writes none refuses to have icc off on its default bridge. */
+const backendKeys = {
+  iptables: { icc: false },
+  nftables: { icc: false, "firewall-backend": "nftables" },
+  fairway: { iptables: false, ip6tables: false },
+} as const;
+
 /** How the engine of a setting is started. */
 export const engineOptions = ({ kind, userlandProxy, backend }: Setting): EngineOptions => ({
   kind,
   userlandProxy,
   ipv6: true,
-  daemonJson: { icc: false, ...(backend === "nftables" && { "firewall-backend": "nftables" }) },
+  daemonJson: backendKeys[backend],
 });

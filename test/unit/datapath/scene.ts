@@ -65,6 +65,8 @@ export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {})
     hostPorts: [],
     hostDialled: [],
     hostSockets: true,
+    parents: [],
+    hostRoutes: [],
     uplinks: [
       {
         ifindex: 2,

@@ -2,6 +2,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import {
   enterNetworkNamespace,
+  firewallGeneration,
   listAddresses,
   listLinks,
   listNeighbours,
@@ -222,4 +223,16 @@ test("entering what is no namespace fails and changes nothing", () => {
   expect(existsSync("/nonexistent")).toBe(false);
   expect(nativeError(() => enterNetworkNamespace("/nonexistent")).code).toBe("ENOENT");
   expect(listLinks().map((one) => one.name)).toEqual(["lo", "ifb0", "ifb1"].filter((name) => link(name)));
+});
+
+describe("nftables' generation", () => {
+  test("counts transactions that have changed something", () => {
+    const first = firewallGeneration();
+    run("nft", "add", "table", "inet", "mine");
+    expect(firewallGeneration()).toBe(first + 1);
+    run("nft", "list", "tables");
+    expect(firewallGeneration()).toBe(first + 1);
+    run("nft", "delete", "table", "inet", "mine");
+    expect(firewallGeneration()).toBe(first + 2);
+  });
 });

@@ -237,6 +237,16 @@ describe("endpoints", () => {
     expect(plan(engine, host, auto).endpoints.filter((e) => e.bridging)).toEqual([]);
   });
 
+  it("bridges in mode replace whatever the engine does to its ports: answers go to the gateway", async () => {
+    const { engine, host } = await scene("api-1.41-engine-20.10");
+    const bridging = () =>
+      plan(engine, host, { ...auto, mode: "replace" }).endpoints.filter((e) => e.bridging).length;
+    const before = bridging();
+    expect(before).toBeGreaterThan(0);
+    for (const link of host.links) if (link.kind === "veth") link.hairpin = true;
+    expect(bridging()).toBe(before);
+  });
+
   it("takes the address to masquerade to from the network", async () => {
     const { engine, host } = await scene("api-1.52-engine-29");
     const bridge = engine.networks.find((n) => n.name === "bridge");

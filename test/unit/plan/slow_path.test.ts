@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { EngineContainer, EngineNetwork, EngineState } from "../../../src/docker/model.js";
-import { planSlowPath } from "../../../src/plan/slow_path.js";
+import { asIfItWroteRules, planSlowPath } from "../../../src/plan/slow_path.js";
 
 const network = (name: string, change: Partial<EngineNetwork> = {}): EngineNetwork => ({
   id: name,
@@ -102,8 +102,46 @@ describe("planSlowPath", () => {
   it("keeps the ports of endpoints that the engine could not tell more of, and no others", () => {
     const before = planSlowPath(engine());
     const gone = engine({ containers: [] });
-    expect(planSlowPath({ ...gone, unsure: ["endpoint of web"] }, before).ports).toEqual(before.ports);
-    expect(planSlowPath({ ...gone, unsure: ["endpoint of another"] }, before).ports).toEqual([]);
-    expect(planSlowPath(gone, before).ports).toEqual([]);
+    expect(planSlowPath({ ...gone, unsure: ["endpoint of web"] }, [], before).ports).toEqual(before.ports);
+    expect(planSlowPath({ ...gone, unsure: ["endpoint of another"] }, [], before).ports).toEqual([]);
+    expect(planSlowPath(gone, [], before).ports).toEqual([]);
+  });
+
+  const routed = () => {
+    const networks = [network("front", { gatewayModeIpv4: "routed", gatewayModeIpv6: "nat" })];
+    const routedPorts = [
+      { proto: "tcp" as const, family: 4 as const, containerPort: 80 },
+      { proto: "udp" as const, family: 6 as const, containerPort: 53 },
+    ];
+    return engine({ networks, containers: [container("web", { routedPorts })] });
+  };
+
+  it("opens what is published without a host port where the gateway routes, in that family only", () => {
+    const opened = (state: EngineState) =>
+      planSlowPath(state).routedPorts.map((p) => `${p.address} ${p.proto} ${p.port}`);
+    expect(opened(routed())).toEqual(["172.18.0.2 tcp 80"]);
+    expect(opened({ ...routed(), networks: [network("front")] })).toEqual([]);
+    expect(opened({ ...routed(), containers: [container("web", { running: false })] })).toEqual([]);
+  });
+
+  it("keeps opened ports of endpoints that the engine could not tell more of", () => {
+    const before = planSlowPath(routed());
+    const gone = { ...routed(), containers: [] };
+    expect(planSlowPath({ ...gone, unsure: ["endpoint of web"] }, [], before).routedPorts).toEqual(
+      before.routedPorts,
+    );
+    expect(planSlowPath(gone, [], before).routedPorts).toEqual([]);
+  });
+
+  it("masquerades the default bridge, which an engine without rules denies", () => {
+    const networks = [
+      network("bridge", { defaultBridge: true, masquerade: false }),
+      network("front", { masquerade: false }),
+    ];
+    const { networks: planned } = planSlowPath(asIfItWroteRules(engine({ networks })));
+    expect(planned.map((n) => [n.bridge, n.ip[4]?.masquerade])).toEqual([
+      ["br-bridge", true],
+      ["br-front", false],
+    ]);
   });
 });

@@ -1,0 +1,61 @@
+/** What labels say of ipvlan and macvlan networks and their containers. Pure. */
+import type { EngineNetwork } from "../docker/model.js";
+import { HOST, type Labels, MASQUERADE, PUBLISH, printable, readBoolean } from "./labels.js";
+
+export interface NetworkLabels {
+  /** Host and containers reach each other. */
+  host: boolean;
+  /** Its containers reach the outside behind the parent's address. */
+  masquerade: boolean;
+}
+
+/** One port of `fairway.publish`. */
+export interface PublishedLabel {
+  hostPort: number;
+  containerPort: number;
+  proto: "tcp" | "udp";
+}
+
+/**
+ * Reads a network's labels. Host and containers reach each other on ipvlan unless it says no, on macvlan if it says so.
+ * @returns every problem in one line; what can't be read has no effect
+ */
+export function readNetworkLabels({ driver, labels }: Pick<EngineNetwork, "driver" | "labels">): {
+  labels: NetworkLabels;
+  problems: string[];
+} {
+  const host = readBoolean(labels, HOST, driver === "ipvlan");
+  const masquerade = readBoolean(labels, MASQUERADE, false);
+  return {
+    labels: { host: host.value, masquerade: masquerade.value },
+    problems: [host, masquerade].flatMap(({ problem }) => problem ?? []),
+  };
+}
+
+/**
+ * Reads `fairway.publish` of a container: "8080:80/tcp,53:53/udp"; without a protocol it is TCP.
+ * @returns the ports that could be read, and every problem in one line
+ */
+export function readPublishLabel(labels: Labels): {
+  published: PublishedLabel[];
+  problems: string[];
+} {
+  const published: PublishedLabel[] = [];
+  const problems: string[] = [];
+  const text = labels[PUBLISH]?.trim() ?? "";
+  for (const entry of text === "" ? [] : text.split(",").map((part) => part.trim())) {
+    const match = /^(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(entry);
+    const [hostPort, containerPort] = [Number(match?.[1]), Number(match?.[2])];
+    const proto = match?.[3] === "udp" ? "udp" : "tcp";
+    if (match !== null && isPort(hostPort) && isPort(containerPort)) {
+      published.push({ hostPort, containerPort, proto });
+    } else {
+      problems.push(`label ${PUBLISH}: ${printable(entry)} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`);
+    }
+  }
+  return { published, problems };
+}
+
+function isPort(number: number): boolean {
+  return number >= 1 && number <= 65535;
+}

@@ -1,0 +1,149 @@
+/** A container on ipvlan, on the test host's uplink, in one family. */
+import { type Endpoint, EndpointFlags, EndpointIpFlags } from "../../../src/generated/types.js";
+import { type Address, ANY, type Family, parseAddress, parseMac } from "../../../src/ip.js";
+import type { Datapath, Run, RunOptions } from "./datapath.js";
+import { FamilyDatapath } from "./family.js";
+import { mac } from "./host.js";
+import { checksum, frame, ipPacket, type PacketSpec, protocolNumber } from "./packet.js";
+
+/** The slots of two containers on the parent. */
+export const childSlot = { one: 3, two: 4 } as const;
+/** Their addresses. */
+export const child = {
+  4: { one: "192.168.0.10", two: "192.168.0.11" },
+  6: { one: "2001:db8:a0::10", two: "2001:db8:a0::11" },
+} as const;
+/** PARENT_CHILD of bpf/lib/types.h. */
+const PARENT_CHILD = 0x80000000;
+
+/** What may differ between them. */
+export interface ChildChanges {
+  /** Its ENDPOINT_HOST; default true. */
+  host?: boolean;
+  masquerade?: boolean;
+  published?: boolean;
+  parent?: number;
+}
+
+export class OnParent extends FamilyDatapath {
+  readonly child: { one: Address; two: Address };
+
+  constructor(datapath: Datapath, family: Family) {
+    super(datapath, family);
+    this.child = child[family];
+  }
+
+  /** Puts a container there; see ChildChanges. */
+  put(name: "one" | "two" = "one", changes: ChildChanges = {}): Endpoint {
+    const { host = true, masquerade = false, published = false } = changes;
+    const parent = changes.parent ?? this.datapath.device.uplink0;
+    const flags = masquerade ? EndpointIpFlags.MASQUERADE : 0;
+    return this.datapath.putEndpoint(childSlot[name], {
+      ifindex: PARENT_CHILD + parent,
+      bridgeIfindex: parent,
+      flags:
+        EndpointFlags.PARENT |
+        (host ? EndpointFlags.HOST : 0) |
+        (masquerade || published ? EndpointFlags.TRANSLATED : 0),
+      mac: parseMac(mac.uplink) ?? new Uint8Array(6),
+      bridgeMac: parseMac(mac.uplink) ?? new Uint8Array(6),
+      ipv4: { address: child[4][name], snatAddress: ANY[4], flags },
+      ipv6: { address: child[6][name], snatAddress: ANY[6], flags },
+    });
+  }
+
+  /** What leaves by the parent: of the host's own unless told otherwise. */
+  leaves(spec: Partial<PacketSpec>, options: RunOptions = {}): Run {
+    return this.leavesAs(
+      frame({
+        sourceMac: mac.uplink,
+        destinationMac: mac.outside,
+        source: this.address.host,
+        destination: this.child.one,
+        sourcePort: 40000,
+        destinationPort: 80,
+        ...spec,
+      }),
+      options,
+    );
+  }
+
+  /** The same of any frame. */
+  leavesAs(data: Buffer, options: RunOptions = {}): Run {
+    return this.datapath.run("parent_egress", "uplink0", data, { arrivedBy: null, ...options });
+  }
+
+  /** What the first container sends, by default to the internet. */
+  sends(spec: Partial<PacketSpec>): Run {
+    return this.leaves({
+      source: this.child.one,
+      destination: this.address.internet,
+      sourcePort: 50000,
+      destinationPort: 443,
+      ...spec,
+    });
+  }
+
+  /** What comes in at the parent, by default for the host. */
+  arrives(spec: Partial<PacketSpec>): Run {
+    const data = frame({
+      sourceMac: mac.outside,
+      destinationMac: mac.uplink,
+      source: this.address.internet,
+      destination: this.address.host,
+      ...spec,
+    });
+    return this.datapath.run("parent_ingress", "uplink0", data);
+  }
+
+  /** ICMP echo as a frame's specification: type and identifier. */
+  echo(type: "request" | "reply", id: number): Partial<PacketSpec> {
+    const [request, reply] = this.family === 4 ? [8, 0] : [128, 129];
+    return this.icmp(
+      type === "request" ? request : reply,
+      Buffer.from([id >> 8, id & 0xff, 0, 1, 1, 2, 3, 4]),
+    );
+  }
+
+  /** An ICMP error about a packet: its type, and what it is about. */
+  error(type: number, about: PacketSpec): Partial<PacketSpec> {
+    const packet = ipPacket(about).subarray(0, this.headerLength + 8);
+    return this.icmp(type, Buffer.concat([Buffer.alloc(4), packet]));
+  }
+
+  /** An ICMP message by its type and what comes after the checksum. Its checksum is written by sealed(). */
+  icmp(type: number, rest: Buffer): Partial<PacketSpec> {
+    const message = Buffer.concat([Buffer.from([type, 0, 0, 0]), rest]);
+    return { protocol: this.family === 4 ? protocolNumber.icmp : protocolNumber.icmpv6, payload: message };
+  }
+
+  /** Writes the checksum of the ICMP message of a specification that is whole otherwise. */
+  sealed(spec: Partial<PacketSpec> & Pick<PacketSpec, "source" | "destination">): typeof spec {
+    const payload = Buffer.from(spec.payload ?? []);
+    payload.writeUInt16BE(0, 2);
+    payload.writeUInt16BE(this.icmpChecksum(spec.source, spec.destination, payload), 2);
+    return { ...spec, payload };
+  }
+
+  /** What the checksum of an ICMP message lacks: 0 where it is right. */
+  icmpChecksum(source: Address, destination: Address, message: Buffer): number {
+    if (this.family === 4) return checksum(message);
+    const rest = Buffer.from([
+      0,
+      0,
+      message.length >> 8,
+      message.length & 0xff,
+      0,
+      0,
+      0,
+      protocolNumber.icmpv6,
+    ]);
+    const bytes = (address: Address) => parseAddress(address) ?? new Uint8Array();
+    return checksum(bytes(source), bytes(destination), rest, message);
+  }
+
+  /** The ICMP message of a frame as it is after a run. */
+  messageOf(run: Run): Buffer {
+    return run.bytes.subarray(14 + this.headerLength);
+  }
+}

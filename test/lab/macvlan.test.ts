@@ -1,0 +1,90 @@
+// macvlan on the host's own LAN: the host reaches such containers if their network says so, and is reached by them; ports of the
+// parent's lead to them; they are counted. Without fairway all is as Docker made it.
+
+import { expect, it } from "vitest";
+import { families } from "./families.js";
+import { addresses, until } from "./lib/index.js";
+import {
+  asks,
+  createLanNetwork,
+  echo,
+  expectHostApart,
+  expectHostReaches,
+  pings,
+  runServing,
+  seenAs,
+  serve,
+} from "./parents.js";
+import { onEveryEngine } from "./suite.js";
+
+const before = async (lab: Parameters<typeof serve>[1]): Promise<void> => {
+  for (const at of [lab.host, lab.neighbour, lab.client]) await serve(at, lab);
+  await createLanNetwork(lab, "macvlan", "lan", "--label", "fairway.host=true");
+  const publish = ["--label", `fairway.publish=8080:${echo}/tcp,8080:${echo}/udp`];
+  await runServing(lab, "server", "lan", { last: 64, args: publish });
+  await runServing(lab, "other", "lan", { last: 65 });
+};
+
+onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, before }, (stage) => {
+  const server = () => stage.lab.engine.container("server");
+
+  it.each(families)("host and container reach each other, $name", async (family) => {
+    await stage.fairway.knows("server", "lan");
+    await expectHostReaches(stage.lab, await server(), family);
+  });
+
+  it.each(families)(
+    "it and the outside reach each other under their own addresses, $name",
+    async (family) => {
+      const { lab } = stage;
+      const container = await server();
+      for (const [peer, address] of [
+        [lab.neighbour, family.addresses.neighbour],
+        [lab.client, family.addresses.client],
+      ] as const) {
+        expect(await asks(peer, family.of(container))).toEqual(seenAs(address));
+        expect(await asks(container.namespace, address)).toEqual(seenAs(family.of(container)));
+      }
+    },
+  );
+
+  it("is counted: by fairway between it and the host, by the kernel's own way from outside", async () => {
+    const { lab, fairway } = stage;
+    const address = (await server()).address();
+    const byHost = await fairway.pathTaken("server", () => pings(lab.host, address, 10), "lan");
+    expect(byHost.receive.fast).toBeGreaterThanOrEqual(10);
+    expect(byHost.transmit.fast).toBeGreaterThanOrEqual(10);
+    const byNeighbour = await fairway.pathTaken("server", () => pings(lab.neighbour, address, 10), "lan");
+    expect(byNeighbour.receive.slow).toBeGreaterThanOrEqual(10);
+    expect(byNeighbour.transmit.slow).toBeGreaterThanOrEqual(10);
+  });
+
+  it.each(families)("a port of the parent's leads to it, $name", async (family) => {
+    const { lab, fairway } = stage;
+    for (const [peer, address] of [
+      [lab.neighbour, family.addresses.neighbour],
+      [lab.client, family.addresses.client],
+    ] as const) {
+      const taken = await fairway.pathTaken("server", async () => {
+        const { tcp, udp } = await asks(peer, family.addresses.host, 8080);
+        expect({ tcp, udp }).toEqual({ tcp: address, udp: address });
+      });
+      expect(taken.receive.fast).toBeGreaterThan(20);
+      expect(taken.transmit.fast).toBeGreaterThan(20);
+    }
+  });
+
+  it("with the daemon stopped it goes on; cleaned up, host and container are apart as the kernel has them", async () => {
+    const { lab, fairway } = stage;
+    const container = await server();
+    await fairway.stop();
+    expect(await pings(lab.host, container.address())).toBe(true);
+    await fairway.cleanup();
+    // What the host has learned of it is no way to it any more.
+    await lab.host.exec(["ip", "neigh", "flush", "dev", "eth0"]);
+    await until("the host does not reach it", async () => !(await pings(lab.host, container.address(), 1)));
+    await expectHostApart(lab, container);
+    expect(await pings(lab.neighbour, container.address())).toBe(true);
+    expect(await pings(container.namespace, addresses.client)).toBe(true);
+  });
+});
