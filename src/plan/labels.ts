@@ -64,11 +64,6 @@ export function readBoolean(
   };
 }
 
-/** True or false, in the engine's ways to write them; undefined: neither. */
-export function readBoolean(text: string): boolean | undefined {
-  return WORDS.get(text.trim().toLowerCase());
-}
-
 /** Labels that look like a misspelt one of a container's, one line each. Others that begin with "fairway." are not ours to judge. */
 export function misspeltContainerLabels(labels: Labels): string[] {
   return misspelt(labels, CONTAINER_LABELS);
