@@ -1,17 +1,14 @@
 // Hosts that ufw or firewalld closes: everybody reaches what they reach with the engine alone, whatever the two are told and
-// however often they load their rules anew; and what may be fast is.
+// however often they load their rules anew; and what may be fast is. A file for each: they take their time, side by side.
 
-import { appendFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { firewalld, type Tool, ufw } from "./hardened-hosts.js";
 import { countedSockets, type DialAnswer } from "./host-sockets.js";
 import { addresses, type Fairway, fastShare, type Lab, type Namespace, until } from "./lib/index.js";
 import { serveLive, stream } from "./streams.js";
-import { onEveryEngine } from "./suite.js";
 
 const port = { echo: 7000, stream: 7001, ssh: 22, closed: 9999 } as const;
 /** A container that serves by published ports, one that asks, and servers of the host's own. */
-async function people(lab: Lab): Promise<void> {
+export async function people(lab: Lab): Promise<void> {
   const publish = [
     `${port.echo}:${port.echo}`,
     `${port.echo}:${port.echo}/udp`,
@@ -82,14 +79,14 @@ async function expectLearned(lab: Lab, fairway: Fairway): Promise<void> {
 }
 
 /** What the firewall is told in a test, by whatever words. */
-interface Hardened {
+export interface Hardened {
   /** The client is to reach no container; at once, and to last. */
   deny(): Promise<unknown>;
   allow(): Promise<unknown>;
   reload(): Promise<unknown>;
 }
 
-function sameAsAlone(stage: { readonly lab: Lab }, firewall: () => Hardened): void {
+export function sameAsAlone(stage: { readonly lab: Lab }, firewall: () => Hardened): void {
   const alone = new Map<"open" | "denied", Answers>();
 
   it("is recorded with the engine alone", async () => {
@@ -139,60 +136,3 @@ function sameAsAlone(stage: { readonly lab: Lab }, firewall: () => Hardened): vo
     expect(await led()).toBeGreaterThanOrEqual(before + 8);
   }, 180_000);
 }
-
-const options = { images: ["busybox"], oneEngine: true, fairway: false } as const;
-let told: Hardened | undefined;
-const firewall = (): Hardened => {
-  if (told === undefined) throw new Error("the firewall is not there yet");
-  return told;
-};
-
-onEveryEngine(
-  "a host with ufw",
-  {
-    ...options,
-    before: async (lab) => {
-      const { ufw: tool, afterRules } = await ufw(lab);
-      await people(lab);
-      // As its users have it: by itself published ports go past what ufw routes.
-      await appendFile(
-        afterRules,
-        "*filter\n:ufw-user-forward - [0:0]\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -j ufw-user-forward\nCOMMIT\n",
-      );
-      await tool("allow", "ssh");
-      await tool("--force", "enable");
-      const deny = ["deny", "from", addresses.client];
-      told = {
-        deny: () => tool("route", ...deny),
-        allow: () => tool("route", "delete", ...deny),
-        reload: () => tool("reload"),
-      };
-    },
-  },
-  (stage) => sameAsAlone(stage, firewall),
-);
-
-onEveryEngine(
-  "a host with firewalld",
-  {
-    ...options,
-    before: async (lab) => {
-      const { firewallCmd, bus } = await firewalld(lab);
-      await lab.engine.stopDockerd();
-      await lab.engine.startDockerd(bus);
-      await people(lab);
-      expect((await firewallCmd("--get-zones")).stdout).toContain("docker");
-      // Or it could not write the rule again before the engine has made the chain again.
-      await firewallCmd("--permanent", "--direct", "--add-chain", "ipv4", "filter", "DOCKER-USER");
-      const rule = ["ipv4", "filter", "DOCKER-USER", "0", "-s", addresses.client, "-j", "DROP"];
-      const both = (tell: Tool, what: string) =>
-        Promise.all([tell("--direct", what, ...rule), tell("--permanent", "--direct", what, ...rule)]);
-      told = {
-        deny: () => both(firewallCmd, "--add-rule"),
-        allow: () => both(firewallCmd, "--remove-rule"),
-        reload: () => firewallCmd("--reload"),
-      };
-    },
-  },
-  (stage) => sameAsAlone(stage, firewall),
-);
