@@ -11,6 +11,7 @@ import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "
 import { flowTableCounters, MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
 import { isOurs, networkNamespace } from "./namespace.js";
+import { refuseOtherDatapath } from "./others.js";
 import { Pins, unmountOwn } from "./pins.js";
 import { PolicyApplier, type PolicyResult } from "./policy.js";
 import { type LoadedPrograms, loadPrograms } from "./programs.js";
@@ -94,6 +95,7 @@ export class Datapath {
     const gracePeriods = new GracePeriods(state, log);
     gracePeriods.restore();
     const before = isOurs(state, pins) ? state.read() : NOTHING_SAVED;
+    if (supportsTcx()) refuseOtherDatapath(pins);
     const wasThere = pins.exists();
     const mounted = pins.create() ?? before.mounted;
     const now: SavedState = {

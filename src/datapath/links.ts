@@ -305,6 +305,17 @@ function detachFilter({ program, ifindex }: Attachment): boolean {
   }
 }
 
+/**
+ * Which of fairway's programs a program at a hook is, by its name.
+ * @returns undefined: none, or it is gone by now
+ */
+export function attachedProgramOf(id: number, direction: Direction): string | undefined {
+  const name = programName(id);
+  return attachedPrograms.find(
+    (program) => DIRECTIONS[program] === direction && program.slice(0, KERNEL_NAME_LENGTH) === name,
+  );
+}
+
 /** "name (id 12)"; by its id alone when it is gone by now. */
 function programLabel(id: number): string {
   const name = programName(id);
