@@ -20,6 +20,8 @@ async function listenIn(lab: Lab): Promise<{ url: string; asked: string[] }> {
     answer.on("close", () => onward.destroy());
     question.pipe(onward);
   });
+  // An engine keeps connections open however long nothing is asked.
+  server.keepAliveTimeout = 0;
   await new Promise<void>((resolve) => server.listen(path, resolve));
   lab.disposers.add("listening in", () => {
     server.closeAllConnections();

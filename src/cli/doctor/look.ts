@@ -108,7 +108,7 @@ async function askEngine(
   try {
     const signal = AbortSignal.timeout(ENGINE_MS);
     const version = await client.negotiate(signal);
-    return { state: await new Inventory(client).look(version, signal) };
+    return { state: await new Inventory(client, () => undefined, signal).look(version) };
   } catch (error) {
     return { error: errorMessage(error) };
   } finally {
