@@ -39,6 +39,11 @@ npm run bench -- --reconcile N [--starts N] [--rounds N]
 How long the control plane takes with N running containers on an engine 29: from nothing, with nothing to do, and from a container's
 start to its port on the fast path (--starts of them, default 50). Making 1,000 containers takes about ten minutes and 8 GB.
 
+npm run bench -- --scrape [--containers N] [--ports N] [--rounds N]
+
+What a scrape of /metrics takes with N containers (1000) and N published ports each (3): time, CPU time, the longest time that it
+holds up the daemon, memory. No engine and no traffic; the maps are the kernel's.
+
 Ctrl-C takes everything down.`;
 
 await main(async () => {
@@ -49,14 +54,24 @@ await main(async () => {
   }
   await setupBuild();
   await setupRun();
-  await setupTest();
-  if (asked.engine === "29") await buildEngine29();
+  if (!asked.scrape) await setupTest();
+  if (!asked.scrape && asked.engine === "29") await buildEngine29();
   await build();
   await buildLabLibrary();
   const colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
   const progress = (/** @type {string} */ text) => console.error(`  ${text}`);
   // The compiled lab lies elsewhere than what it was compiled from.
   process.env.FAIRWAY_NATIVE ??= join(buildDir, "Release/fairway_native.node");
+  if (asked.scrape) {
+    const { scrape, scrapeTable } = await import(join(buildDir, "lab/bench/scrape.js"));
+    const result = await scrape({
+      containers: asked.containers,
+      portsEach: asked.ports,
+      rounds: asked.rounds,
+    });
+    console.log(asked.output === "json" ? JSON.stringify(result, undefined, 2) : scrapeTable(result, colour));
+    return;
+  }
   if (asked.flows) {
     const { manyFlows, flowsTable } = await import(join(buildDir, "lab/bench/flows.js"));
     const runs = await manyFlows({ kind: asked.engine, flows: asked.flows, rate: asked.rate, progress });
@@ -123,6 +138,9 @@ function options() {
         seconds: { ...text, default: "1" },
         only: text,
         scale: flag,
+        scrape: flag,
+        containers: { ...text, default: "1000" },
+        ports: { ...text, default: "3" },
         flows: text,
         reconcile: text,
         starts: { ...text, default: "50" },
@@ -137,13 +155,16 @@ function options() {
       host: values.host,
       only: values.only?.split(","),
       scale: values.scale,
+      scrape: values.scrape,
+      containers: number("containers", values.containers, 16_384),
+      ports: number("ports", values.ports, 60),
       flows: values.flows === undefined ? undefined : number("flows", values.flows, 10_000_000),
       reconcile: values.reconcile === undefined ? undefined : number("reconcile", values.reconcile, 10_000),
       starts: number("starts", values.starts, 1_000),
       rate: number("rate", values.rate, 1_000_000),
       ownCores: oneOf("own-cores", values["own-cores"], ["on", "off"]) === "on",
       output: oneOf("output", values.output, ["table", "json"]),
-      rounds: number("rounds", values.rounds ?? (values.quick ? "3" : "8")),
+      rounds: number("rounds", values.rounds ?? (values.scrape ? "30" : values.quick ? "3" : "8")),
       seconds: number("seconds", values.seconds),
     };
   } catch (error) {

@@ -200,6 +200,9 @@ export function decodePerCpu<T>(element: Codec<T>, buffer: Buffer): T[] {
   );
 }
 
+/** Of sumPerCpu(), used again and again: what is decoded from it is numbers, no views. */
+let scratch = Buffer.alloc(256);
+
 /**
  * The sum over all CPUs of a per-CPU map's value whose fields are all u64. Quicker than decoding each CPU's; exact up to 2^53.
  * @param element codec of one CPU's value
@@ -208,7 +211,8 @@ export function decodePerCpu<T>(element: Codec<T>, buffer: Buffer): T[] {
  */
 export function sumPerCpu<T>(element: Codec<T>, buffer: Buffer, offset: number, length: number): T {
   const { size } = element;
-  const sum = Buffer.alloc(size);
+  if (scratch.length < size) scratch = Buffer.alloc(size);
+  const sum = scratch;
   for (let field = 0; field + 8 <= size; field += 8) {
     let total = 0;
     for (let at = offset + field; at < offset + length; at += size)

@@ -15,6 +15,7 @@ export const host: Dashboard = {
       title: "State",
       panels: [
         figure({
+          narrow: true,
           title: "Engine",
           description:
             "Whether fairway hears the engine's events. While it does not, what is there goes on, and what changes is not seen.",
@@ -24,6 +25,7 @@ export const host: Dashboard = {
           words: { 0: "lost", 1: "connected" },
         }),
         figure({
+          narrow: true,
           title: "Last good pass",
           description:
             "How long ago the datapath was last made what the engine has. A pass comes at least every minute.",
@@ -34,6 +36,7 @@ export const host: Dashboard = {
           limits: { orange: 90, red: 180 },
         }),
         figure({
+          narrow: true,
           title: "Fast path",
           description:
             "The share of packets that fairway forwards itself. The rest is the kernel's, with the reasons below.",
@@ -42,6 +45,7 @@ export const host: Dashboard = {
           limits: { orange: 0.9, red: 0.5 },
         }),
         figure({
+          narrow: true,
           title: "Drops",
           description: "Packets a second that fairway drops, for all reasons, policy included.",
           unit: "pps",
@@ -54,6 +58,7 @@ export const host: Dashboard = {
           limits: { orange: 1, red: 100 },
         }),
         figure({
+          narrow: true,
           title: "Flow table",
           description:
             "How full the flow tables are. A full one forgets its coldest flow, which costs that one a look into conntrack.",
@@ -62,6 +67,7 @@ export const host: Dashboard = {
           limits: { orange: 0.8, red: 0.95 },
         }),
         figure({
+          narrow: true,
           title: "Conntrack",
           description:
             "How full the kernel's connection table is. A full one refuses new connections, with or without fairway.",
@@ -72,12 +78,14 @@ export const host: Dashboard = {
           limits: { orange: 0.8, red: 0.95 },
         }),
         figure({
+          narrow: true,
           title: "Endpoints",
           description: "Containers' attachments to networks that are in the datapath.",
           unit: "none",
           queries: [{ expr: `sum(fairway_endpoints${s})`, legend: "endpoints" }],
         }),
         figure({
+          narrow: true,
           title: "Published ports",
           description: "Published ports (address, port and protocol) that are in the datapath.",
           unit: "none",

@@ -59,15 +59,17 @@ function thresholds({ orange, red }: Limits): cog.Builder<dashboard.ThresholdsCo
   return new dashboard.ThresholdsConfigBuilder().mode(dashboard.ThresholdsMode.Absolute).steps(steps);
 }
 
-/** One figure, small, with a colour that says whether it is well. */
-export function figure(text: PanelText & { limits?: Limits; words?: Record<string, string> }): Panel {
+/** One figure, with a colour that says whether it is well: four in a row, or eight narrow ones. */
+export function figure(
+  text: PanelText & { limits?: Limits; words?: Record<string, string>; narrow?: boolean },
+): Panel {
   const panel = new stat.PanelBuilder()
     .title(text.title)
     .description(text.description)
     .datasource(datasource)
     .unit(text.unit)
     .height(4)
-    .span(3)
+    .span(text.narrow === true ? 3 : 6)
     .graphMode(common.BigValueGraphMode.Area)
     .colorMode(common.BigValueColorMode.Value)
     .reduceOptions(new common.ReduceDataOptionsBuilder().calcs(["lastNotNull"]))

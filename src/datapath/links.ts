@@ -233,7 +233,8 @@ export class ClsactAttachments implements Attachments {
 
   detach(attachment: Attachment): void {
     this.#attached.delete(pinName(attachment));
-    detachFilter(attachment);
+    const { program, ifindex } = attachment;
+    detachFilter({ ifindex, direction: DIRECTIONS[program], ...clsactName(program) });
     removeOwnQdisc(this.pins, attachment.ifindex);
   }
 
@@ -267,8 +268,11 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
   }
   if (!tcx) {
     for (const { ifindex } of listLinks()) {
-      for (const program of clsactPrograms(ifindex)) {
-        if (detachFilter({ program, ifindex })) detached.push(pinName({ program, ifindex }));
+      for (const direction of ["ingress", "egress"] as const) {
+        for (const priority of [CLSACT_PRIORITY, CLSACT_PARENT_PRIORITY]) {
+          const filter = { ifindex, direction, priority, handle: CLSACT_HANDLE };
+          if (detachFilter(filter)) detached.push(`${direction}-${ifindex}`);
+        }
       }
       removeOwnQdisc(pins, ifindex);
     }
@@ -296,9 +300,9 @@ function removeOwnQdisc(pins: Pins, ifindex: number): void {
   pins.forgetQdisc(ifindex);
 }
 
-function detachFilter({ program, ifindex }: Attachment): boolean {
+function detachFilter(filter: Parameters<typeof detachClsact>[0]): boolean {
   try {
-    return detachClsact({ ifindex, direction: DIRECTIONS[program], ...clsactName(program) });
+    return detachClsact(filter);
   } catch (error) {
     if (errorCode(error) === "ENODEV") return false;
     throw error;

@@ -50,6 +50,11 @@ export interface ReaderSources {
 /** Reads the maps and gives what is in them the names of the last plan. */
 export class MapReader implements DatapathReader {
   #cpus: number | undefined;
+  /** Entries of maps, and in which call of mapSteps() they were counted. */
+  readonly #counts = new Map<MapName, { entries: number; call: number }>();
+  #calls = 0;
+  /** The keys of the planned ports in host_port_counters, by their bytes; made once for a plan. */
+  #hostPortKeys: { of: readonly PlannedHostPort[]; keys: string[] } = { of: [], keys: [] };
 
   constructor(
     private readonly kernel: Maps,
@@ -150,18 +155,40 @@ export class MapReader implements DatapathReader {
   }
 
   maps(): MapReading[] {
-    return [...this.mapSteps()].filter((reading) => reading !== undefined);
+    return [...this.mapSteps(Number.POSITIVE_INFINITY)].filter((reading) => reading !== undefined);
   }
 
-  *mapSteps(): Generator<MapReading | undefined> {
-    for (const map of mapNames) {
-      if (UNLISTED.has(map)) continue;
-      yield {
-        map,
-        entries: yield* this.#entries(map),
-        maxEntries: this.kernel[map].maxEntries,
-        failedWrites: this.sources.failedWrites(map),
-      };
+  /**
+   * @param budgetMs after so long no more maps are counted, but for those that never were: the others are as they were counted
+   *   last, and their turn comes at the next call. At least one is counted.
+   */
+  *mapSteps(budgetMs = COUNT_BUDGET_MS): Generator<MapReading | undefined> {
+    let spent = 0;
+    let counted = 0;
+    // Those that were counted longest ago come first.
+    const order = mapNames
+      .filter((map) => !UNLISTED.has(map))
+      .sort((a, b) => (this.#counts.get(a)?.call ?? 0) - (this.#counts.get(b)?.call ?? 0));
+    this.#calls++;
+    for (const map of order) {
+      let count = this.#counts.get(map);
+      if (count === undefined || counted === 0 || spent < budgetMs) {
+        const steps = this.#entries(map);
+        for (;;) {
+          const start = performance.now();
+          const step = steps.next();
+          spent += performance.now() - start;
+          if (step.done === true) {
+            count = { entries: step.value, call: this.#calls };
+            break;
+          }
+          yield undefined;
+        }
+        this.#counts.set(map, count);
+        counted++;
+      }
+      const { maxEntries } = this.kernel[map];
+      yield { map, entries: count.entries, maxEntries, failedWrites: this.sources.failedWrites(map) };
     }
   }
 
@@ -223,12 +250,18 @@ export class MapReader implements DatapathReader {
     const byId = new Map(this.sources.placed().map((p) => [p.planned.endpointId, p.planned]));
     const { key } = this.kernel.host_port_counters;
     const ports = this.sources.plan()?.hostPorts ?? [];
+    if (this.#hostPortKeys.of !== ports) this.#hostPortKeys = { of: ports, keys: [] };
+    const { keys } = this.#hostPortKeys;
     for (let from = 0; from < ports.length; from += PORTS_BATCH) {
-      yield ports.slice(from, from + PORTS_BATCH).flatMap((port) => {
+      yield ports.slice(from, from + PORTS_BATCH).flatMap((port, index) => {
         const planned = byId.get(port.endpointId);
         if (planned === undefined) return [];
-        const counted = counters.get(key.encode(hostPortKey(port)).toString("latin1")) ?? [];
-        return [hostPortReading(port, planned, counted)];
+        let bytes = keys[from + index];
+        if (bytes === undefined) {
+          bytes = key.encode(hostPortKey(port)).toString("latin1");
+          keys[from + index] = bytes;
+        }
+        return [hostPortReading(port, planned, counters.get(bytes) ?? [])];
       });
     }
   }
@@ -269,6 +302,8 @@ const UNLISTED: ReadonlySet<MapName> = new Set(["host_sockets"]);
 const BATCH_BYTES = 128 * 1024;
 const COUNT_BATCH = 2048;
 const PORTS_BATCH = 200;
+/** An empty hash table of 65,536 buckets takes the kernel half a millisecond to go through. */
+const COUNT_BUDGET_MS = 4;
 
 /** What became of flow entries, by FAMILY_INDEX, over all CPUs. */
 export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): FlowTableCounters[] {

@@ -73,7 +73,9 @@ export class Exposition {
   ): void {
     const series = this.#series.get(metric);
     if (series === undefined) throw new Error(`${metric.name} is none of this collector's metrics`);
-    const key = [metricName, ...values, ...more.flat()].join("\0");
+    let key = metricName;
+    for (const one of values) key += `\0${one}`;
+    for (const [, one] of more) key += `\0${one}`;
     const same = series.get(key);
     if (same === undefined)
       series.set(key, { metricName, labels: labelled(metric.labels, values, more), value });

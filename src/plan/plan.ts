@@ -20,7 +20,7 @@ import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { type LeftToEngine, planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
-import { addressesOfPlanned, planParents } from "./parents.js";
+import { addressesOfPlanned, type ParentPlan, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
 import { planPorts, withPorts } from "./ports.js";
 import type { GatewayOf, Mode, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
@@ -52,12 +52,12 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
   );
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
-  const onParents = planParents(without(left, engine), host, uplinks, addressesOfPlanned(bridged), warnings);
+  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), left, warnings);
   const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
     compareText(a.endpointId, b.endpointId),
   );
   const ports = withPorts(planPorts(gateways, host.engineNat, warnings), onParents.ports, warnings);
-  const policy = planPolicy(engine, host, uplinks, options, warnings);
+  const policy = planPolicy(withLabelled(engine, onParents), host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));
   return {
     endpoints,
@@ -73,15 +73,6 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     hostRoutes: onParents.hostRoutes,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
-  };
-}
-
-/** What the engine has, but for containers and networks of these ids. */
-function without(left: ReadonlySet<LeftToEngine["id"]>, engine: EngineState): EngineState {
-  return {
-    ...engine,
-    containers: engine.containers.filter(({ id }) => !left.has(id)),
-    networks: engine.networks.filter(({ id }) => !left.has(id)),
   };
 }
 
@@ -101,6 +92,23 @@ function withoutObstacles(host: HostState, warnings: PlanWarning[]): HostState {
     bridgingObstacle: undefined,
     dials: perFamily((family) => ({ ...dials[family], obstacle: undefined })),
   };
+}
+
+/** The engine's state with the ports that labels publish among those that it has published itself: policies are of both. */
+function withLabelled(engine: EngineState, { endpoints, ports }: ParentPlan): EngineState {
+  if (ports.length === 0) return engine;
+  const owners = new Map(endpoints.map((e) => [e.endpointId, e.containerId]));
+  const labelled = (container: EngineContainer) =>
+    ports
+      .filter((port) => owners.get(port.endpointId) === container.id)
+      .map(({ proto, address, port, containerPort }) => ({
+        proto,
+        hostIp: address,
+        hostPort: port,
+        containerPort,
+      }));
+  const containers = engine.containers.map((c) => ({ ...c, ports: [...c.ports, ...labelled(c)] }));
+  return { ...engine, containers };
 }
 
 function planEndpoints(

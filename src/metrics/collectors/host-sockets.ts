@@ -6,7 +6,7 @@ import { counter } from "../metric.js";
 const sockets = counter({
   name: "fairway_host_sockets_total",
   unit: "sockets",
-  help: "Sockets of the host's processes that dialled a published port: led to the container (fast), or left to the engine's way (slow) for a reason",
+  help: "Sockets of the host's processes that dialled a published port: led to the container (fast), or left to the engine's way (slow) for a reason; no series for ports that nobody has dialled",
   labels: ["container", "project", "network", "proto", "published", "path", "reason"],
 });
 
@@ -21,6 +21,8 @@ export const hostSockets: CollectorKind = {
       for (const readings of ports) {
         yield;
         for (const port of readings) {
+          // Most ports of most hosts are never dialled by the host itself.
+          if (port.led === 0n && Object.keys(port.left).length === 0) continue;
           const { container, containerId, network, proto } = port;
           const published = withPort(port.address, port.port);
           const of = [container, projectOf(containerId), network, proto, published] as const;

@@ -64,7 +64,11 @@ function drawFigure(
   const value = answers[0]?.[0]?.values.at(-1)?.[1];
   const word = panel.fieldConfig?.defaults?.mappings?.[0]?.options[String(value)]?.text;
   const shown = word ?? (value === undefined ? "No data" : withUnit(value, unitOf(panel)));
-  return text(width / 2, height / 2 + 18, shown, { fill: "#73bf69", size: 28, anchor: "middle" });
+  return text(width / 2, height / 2 + 18, shown, {
+    fill: "#73bf69",
+    size: shown.length > 8 ? 20 : 28,
+    anchor: "middle",
+  });
 }
 
 function drawLines(
@@ -131,6 +135,8 @@ function drawRows(
   width: number,
   height: number,
 ): string {
+  if (answers.flat().length === 0)
+    return text(width / 2, height / 2, "No data", { fill: "#9fa7b3", size: 16, anchor: "middle" });
   const hidden = panel.transformations?.[0]?.options.excludeByName ?? {};
   const all = answers.flat();
   const names = [...new Set(all.flatMap(({ metric }) => Object.keys(metric)))].filter(
@@ -197,7 +203,8 @@ function niceAbove(value: number): number {
 
 /** A figure with its unit, as Grafana's ids of units have it. */
 export function withUnit(value: number, unit: string): string {
-  const digits = (number: number) => String(Number(number.toPrecision(3)));
+  const digits = (number: number) =>
+    Math.abs(number) < 0.01 && number !== 0 ? "<0.01" : String(Number(number.toPrecision(3)));
   const scaled = (number: number, base: number, names: readonly string[]) => {
     const step = Math.min(
       names.length - 1,

@@ -36,14 +36,14 @@ export interface RuleState {
 export class Prometheus {
   private constructor(private readonly lab: Lab) {}
 
-  /** Starts one and waits until it answers. It scrapes each second, with grafana's rules loaded. */
+  /** Starts one and waits until it answers. It scrapes every two seconds, with grafana's rules loaded. */
   static async start(lab: Lab): Promise<Prometheus> {
     const directory = join(lab.dir, "prometheus");
     await mkdir(directory);
     const config = join(directory, "prometheus.yml");
     await writeFile(
       config,
-      `global: { scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 2s }
+      `global: { scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 2s }
 rule_files: [${root}/grafana/rules/records.yml, ${root}/grafana/rules/alerts.yml]
 scrape_configs:
   - job_name: fairway

@@ -151,6 +151,17 @@ describe("MapReader", () => {
     });
   });
 
+  it("counts maps in turn where counting takes its time: each is current within as many calls as there are maps", async () => {
+    const { reader, fake } = await scene(planOf([one], { ports: [port(one, 80)] }));
+    const counted = () =>
+      new Map([...reader.mapSteps(0)].flatMap((m) => (m === undefined ? [] : [[m.map, m.entries] as const])));
+    expect(counted().get("ports_ipv4")).toBe(1);
+    fake("ports_ipv4").set(Buffer.from([0, 0, 0, 0, 0, 81, 6, 0]), Buffer.alloc(16));
+    const readings = Array.from({ length: counted().size }, counted);
+    expect(readings.at(-1)?.get("ports_ipv4")).toBe(2);
+    expect(readings.every((all) => all.size === readings[0]?.size)).toBe(true);
+  });
+
   it("names the published ports", async () => {
     const { reader } = await scene(
       planOf([one], { ports: [port(one, 8080), port(one, 53, { proto: "udp", address: "198.18.0.1" })] }),

@@ -93,6 +93,22 @@ describe.each([...dashboards()])("dashboard %s", (file, dashboard) => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
+  it("has its panels beside each other, within the 24 columns", () => {
+    const taken = new Map<string, string>();
+    for (const {
+      title,
+      gridPos: { x, y, w, h },
+    } of dashboard.panels) {
+      expect(x + w, title).toBeLessThanOrEqual(24);
+      for (let column = x; column < x + w; column++)
+        for (let row = y; row < y + h; row++) {
+          const place = `${column},${row}`;
+          expect(taken.get(place), `${title} lies on it`).toBeUndefined();
+          taken.set(place, title);
+        }
+    }
+  });
+
   it("has its variables, links to the others, and the containers' starts and stops", () => {
     const variables = dashboard.templating.list.map(({ name }) => name);
     expect(variables.slice(0, 2)).toEqual(["datasource", "instance"]);

@@ -31,6 +31,7 @@ export interface Panel {
   type: string;
   title: string;
   description?: string;
+  gridPos: { x: number; y: number; w: number; h: number };
   fieldConfig?: { defaults?: { unit?: string } };
   targets?: Target[];
 }
