@@ -12,7 +12,7 @@ import { quantileSorted } from "simple-statistics";
 import { mapDefinitions } from "../src/generated/index.js";
 import { BpfMap } from "../src/native/index.js";
 import { createDirectLab, type DirectLab, type Fairway, sleep, until } from "../test/lab/lib/index.js";
-import { type Member, makeCrowd, startMember, watchStarts } from "./crowd.js";
+import { type Member, makeCrowd, removeCrowd, startMember, watchStarts } from "./crowd.js";
 import { hostAddress } from "./stage.js";
 
 /** What to run. */
@@ -114,7 +114,7 @@ export async function reconcile(options: ReconcileOptions): Promise<ReconcileRes
     };
   } finally {
     progress("taking it down");
-    await lab.dispose();
+    await removeCrowd(lab.engine).finally(() => lab.dispose());
   }
 }
 
