@@ -57,7 +57,7 @@ export async function installPackages(missing, { progress, quietServices }) {
 async function withoutServices(install) {
   const policy = "/usr/sbin/policy-rc.d";
   const ours = !existsSync(policy);
-  const services = ["nginx", "redis-server", "vsftpd", "firewalld"];
+  const services = ["nginx", "redis-server", "vsftpd", "firewalld", "prometheus"];
   const before = services.filter((name) => existsSync(`/lib/systemd/system/${name}.service`));
   if (ours) writeFileSync(policy, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   try {

@@ -80,6 +80,8 @@ const test = [
   program("redis-server"),
   program("iperf3"),
   program("vsftpd"),
+  // Prometheus itself, and promtool.
+  program("prometheus", "promtool"),
   program("dnsmasq-base", "dnsmasq"),
   program("wrk"),
   program("curl"),

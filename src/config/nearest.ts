@@ -2,7 +2,7 @@ import { distance } from "fastest-levenshtein";
 
 /**
  * The one of `known` that somebody who wrote `name` most likely meant.
- * @returns undefined when none is near: more than a third of its letters (at least two) would have to change.
+ * @returns undefined when none is near: more than a third of its letters (at least two; one of a word of four) would have to change.
  */
 export function nearest(name: string, known: readonly string[]): string | undefined {
   let best: string | undefined;
@@ -11,7 +11,8 @@ export function nearest(name: string, known: readonly string[]): string | undefi
     const edits = distance(fold(name), fold(candidate));
     if (edits < bestDistance) [best, bestDistance] = [candidate, edits];
   }
-  return bestDistance <= Math.max(2, Math.floor(name.length / 3)) ? best : undefined;
+  const most = name.length <= 4 ? 1 : Math.max(2, Math.floor(name.length / 3));
+  return bestDistance <= most ? best : undefined;
 }
 
 /** docker_host, dockerHost and docker-host are one word to whoever writes them. */

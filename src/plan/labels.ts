@@ -13,7 +13,7 @@ export const HOST = "fairway.host";
 export const MASQUERADE = "fairway.masquerade";
 const CONTAINER_LABELS = [ENABLE, ALLOW, DENY, LIMIT, PUBLISH];
 const NETWORK_LABELS = [ENABLE, HOST, MASQUERADE];
-const ALL_LABELS = new Set([...CONTAINER_LABELS, ...NETWORK_LABELS]);
+const LABELS = new Set([...CONTAINER_LABELS, ...NETWORK_LABELS]);
 
 /** As Go reads booleans, which is how the engine reads its own options; case and white space around don't count. */
 const WORDS = new Map([
@@ -40,19 +40,28 @@ export interface LeftToEngine {
  * @returns true where there is no such label; the problem in one line
  */
 export function readEnable(labels: Labels): { enabled: boolean; problem: string | undefined } {
-  const text = labels[ENABLE];
-  if (text === undefined) return { enabled: true, problem: undefined };
-  const enabled = readBoolean(text);
-  if (enabled !== undefined) return { enabled, problem: undefined };
-  return {
-    enabled: true,
-    problem: `label ${ENABLE}: ${printable(text)} is not true or false: it is ignored`,
-  };
+  const { value, problem } = readBoolean(labels, ENABLE, true);
+  return { enabled: value, problem };
 }
 
-/** True or false, in the engine's ways to write them; undefined: neither. */
-export function readBoolean(text: string): boolean | undefined {
-  return WORDS.get(text.trim().toLowerCase());
+/**
+ * A label that is true or false.
+ * @param otherwise where there is none, or one that is neither
+ * @returns the problem in one line
+ */
+export function readBoolean(
+  labels: Labels,
+  label: string,
+  otherwise: boolean,
+): { value: boolean; problem: string | undefined } {
+  const text = labels[label];
+  if (text === undefined) return { value: otherwise, problem: undefined };
+  const value = WORDS.get(text.trim().toLowerCase());
+  if (value !== undefined) return { value, problem: undefined };
+  return {
+    value: otherwise,
+    problem: `label ${label}: ${printable(text)} is not true or false: it is ignored`,
+  };
 }
 
 /** Labels that look like a misspelt one of a container's, one line each. Others that begin with "fairway." are not ours to judge. */
@@ -95,7 +104,7 @@ function misspelt(labels: Labels, known: readonly string[]): string[] {
   // "host" is so short that too much is near it.
   const words = known.filter((label) => label !== HOST).map((label) => label.slice(PREFIX.length));
   return Object.keys(labels).flatMap((label) => {
-    if (!label.startsWith(PREFIX) || ALL_LABELS.has(label)) return [];
+    if (!label.startsWith(PREFIX) || LABELS.has(label)) return [];
     const near = nearest(label.slice(PREFIX.length), words);
     return near === undefined
       ? []

@@ -1,6 +1,6 @@
 /** What labels say of ipvlan and macvlan networks and their containers. Pure. */
 import type { EngineNetwork } from "../docker/model.js";
-import { HOST, MASQUERADE, PUBLISH, printable, readBoolean } from "./labels.js";
+import { HOST, type Labels, MASQUERADE, PUBLISH, printable, readBoolean } from "./labels.js";
 
 export interface NetworkLabels {
   /** Host and containers reach each other. */
@@ -24,24 +24,19 @@ export function readNetworkLabels({ driver, labels }: Pick<EngineNetwork, "drive
   labels: NetworkLabels;
   problems: string[];
 } {
-  const problems: string[] = [];
-  const read = (label: string, otherwise: boolean): boolean => {
-    const text = labels[label];
-    if (text === undefined) return otherwise;
-    const value = readBoolean(text);
-    if (value === undefined)
-      problems.push(`label ${label}: ${printable(text)} is not true or false: it is ignored`);
-    return value ?? otherwise;
+  const host = readBoolean(labels, HOST, driver === "ipvlan");
+  const masquerade = readBoolean(labels, MASQUERADE, false);
+  return {
+    labels: { host: host.value, masquerade: masquerade.value },
+    problems: [host, masquerade].flatMap(({ problem }) => problem ?? []),
   };
-  const result = { host: read(HOST, driver === "ipvlan"), masquerade: read(MASQUERADE, false) };
-  return { labels: result, problems };
 }
 
 /**
  * Reads `fairway.publish` of a container: "8080:80/tcp,53:53/udp"; without a protocol it is TCP.
  * @returns the ports that could be read, and every problem in one line
  */
-export function readPublishLabel(labels: Readonly<Record<string, string>>): {
+export function readPublishLabel(labels: Labels): {
   published: PublishedLabel[];
   problems: string[];
 } {

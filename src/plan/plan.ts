@@ -52,7 +52,7 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
   );
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
-  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), left, warnings);
+  const onParents = planParents(without(left, engine), host, uplinks, addressesOfPlanned(bridged), warnings);
   const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
     compareText(a.endpointId, b.endpointId),
   );
@@ -68,11 +68,20 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     hostDialled: planHostAddresses(host, engineBridges),
     hostSockets: options.hostSockets !== "off",
     policy,
+    leftToEngine,
     parents: onParents.parents,
     hostRoutes: onParents.hostRoutes,
-    leftToEngine,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** What the engine has, but for containers and networks of these ids. */
+function without(left: ReadonlySet<LeftToEngine["id"]>, engine: EngineState): EngineState {
+  return {
+    ...engine,
+    containers: engine.containers.filter(({ id }) => !left.has(id)),
+    networks: engine.networks.filter(({ id }) => !left.has(id)),
   };
 }
 

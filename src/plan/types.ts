@@ -28,12 +28,12 @@ export interface Plan {
   /** Whether the programs at the socket calls may be attached at all. */
   hostSockets: boolean;
   policy: PlannedPolicy;
+  /** Containers and networks that a label keeps off the fast path; sorted by what and id. */
+  leftToEngine: LeftToEngine[];
   /** Devices under ipvlan and macvlan networks that have containers; sorted by ifindex. */
   parents: PlannedParent[];
   /** The host's ways to containers on parents; sorted. */
   hostRoutes: PlannedHostRoute[];
-  /** Containers and networks that a label keeps off the fast path; sorted by what and id. */
-  leftToEngine: LeftToEngine[];
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
@@ -182,10 +182,10 @@ export interface PlanWarning {
     | "forwarding_off"
     | "conntrack_nearly_full"
     | "port_conflict"
+    | "label"
     | "parent_label"
     | "parent_untracked"
     | "parent_route"
-    | "label"
     | "policy_label"
     | "uplink_missing"
     | "uplink_is_bridge"

@@ -117,6 +117,7 @@ async function isThere(): Promise<boolean> {
   }
 }
 
+/** Runs nft and returns what it printed. */
 function nft(args: string[], input = ""): Promise<string> {
   return runNft(WHO, args, input);
 }

@@ -182,7 +182,7 @@ onEveryEngine(
     });
 
     it("is pruned with its network", async () => {
-      const { lab, fairway } = stage;
+      const { lab } = stage;
       await docker("start", "mover");
       await isServedFast("mover", 7100, "middle");
       await docker("stop", "-t", "1", "mover");

@@ -19,7 +19,7 @@ const phases = counter({
 const total = counter({
   name: "fairway_reconciles_total",
   unit: "passes",
-  help: "Passes by result",
+  help: "Passes of the control plane, by result",
   labels: ["result"],
 });
 const triggers = counter({

@@ -11,6 +11,9 @@ describe("nearest", () => {
     ["uplink", "uplinks"],
     ["statedir", "state-dir"],
     ["colour", undefined],
+    ["made", "mode"],
+    ["code", "mode"],
+    ["mate", undefined],
     ["", undefined],
   ])("finds for %j %j", (name, expected) => {
     expect(nearest(name, known)).toBe(expected);

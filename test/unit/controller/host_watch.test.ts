@@ -36,7 +36,11 @@ async function watched(): Promise<void> {
     "preferred_lft",
     "900",
   );
-  for (const device of ["eth0", "peer0", "tun0"]) run("ip", "link", "set", device, "up");
+  // Without link-local addresses: each tells of itself again once nobody else was found to have it, seconds later.
+  for (const device of ["eth0", "peer0", "tun0"]) {
+    run("ip", "link", "set", device, "addrgenmode", "none");
+    run("ip", "link", "set", device, "up");
+  }
   run("ip", "route", "add", "default", "via", "198.18.0.1");
   const watch = closing(
     new HostWatch({
@@ -63,7 +67,11 @@ async function watched(): Promise<void> {
   };
   watch.know(host, planOf([], { uplinks: [uplink] }), new Set());
   // Devices that just came up go on telling of it.
-  await pause(500);
+  let told: number;
+  do {
+    told = changed + voided.length;
+    await pause(500);
+  } while (changed + voided.length > told);
   changed = 0;
   voided = [];
 }

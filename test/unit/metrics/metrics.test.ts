@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createMetrics } from "../../../src/metrics/metrics.js";
-import { endpoint, FakeSource, status } from "./source.js";
+import { container, endpoint, FakeSource, status } from "./source.js";
 
 function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
   const source = new FakeSource();
@@ -216,5 +216,99 @@ describe("metrics", () => {
       'fairway_docker_events_total{type="network"} 0',
       'fairway_docker_events_total{type="other"} 100',
     ]);
+  });
+
+  it("has a container's compose project and service, and of its other labels those that were asked for", async () => {
+    const { source, scrape } = setUp({ labels: ["team", "com.example.tier"] });
+    const labels = {
+      team: "shop",
+      "com.example.tier": "front",
+      secret: "hush",
+      "com.docker.compose.project": "stack",
+      "com.docker.compose.service": "web",
+    };
+    if (source.engineState !== undefined) source.engineState.containers = [container({ labels })];
+    source.endpoints = [endpoint()];
+    const text = await scrape();
+    expect(samples(text, "fairway_container_info")).toEqual([
+      `fairway_container_info{container="web",project="stack",service="web",container_id="${"c".repeat(64)}",label_team="shop",label_com_example_tier="front"} 1`,
+    ]);
+    expect(text).toContain(
+      'receive_packets_total{container="web",project="stack",network="bridge",path="fast"} 0\n',
+    );
+    expect(text).not.toContain("hush");
+  });
+
+  it("has cAdvisor's names only where they are wanted, with both paths and the drops in them", async () => {
+    expect(await setUp().scrape()).not.toContain("container_network");
+    const { source, scrape } = setUp({ cadvisor: true });
+    const counted = { packets: 2n, bytes: 100n };
+    source.endpoints = [endpoint({ receive: { fast: counted, slow: counted } })];
+    source.reasons = [
+      {
+        containerId: "c".repeat(64),
+        container: "web",
+        network: "bridge",
+        direction: "receive",
+        verdict: "drop",
+        reason: "limited",
+        packets: 5n,
+        bytes: 1n,
+      },
+    ];
+    const text = await scrape();
+    const labels = `{id="/docker/${"c".repeat(64)}",name="web",interface="bridge"}`;
+    for (const [name, value] of Object.entries({
+      receive_packets: 4,
+      receive_bytes: 200,
+      transmit_packets: 0,
+      receive_packets_dropped: 5,
+      transmit_packets_dropped: 0,
+    }))
+      expect(text.split("\n")).toContain(`container_network_${name}_total${labels} ${value}`);
+  });
+
+  it("says how long programs run only where the kernel counts it", async () => {
+    const { source, scrape } = setUp();
+    source.programs = [
+      { program: "uplink_ingress", runs: 1000, runTimeNs: 250_000 },
+      { program: "flow_sweep", runs: 0, runTimeNs: 0 },
+    ];
+    const text = await scrape();
+    expect(samples(text, "fairway_program_run")).toEqual([
+      'fairway_program_runs_total{program="uplink_ingress"} 1000',
+      'fairway_program_run_seconds_total{program="uplink_ingress"} 0.00025',
+    ]);
+    expect(samples(text, "fairway_program_detached_total").sort()).toEqual([
+      'fairway_program_detached_total{program="endpoint_ingress"} 1',
+      'fairway_program_detached_total{program="flow_sweep"} 0',
+      'fairway_program_detached_total{program="uplink_ingress"} 0',
+    ]);
+  });
+
+  it("counts passes by what set them off, and where their time went", async () => {
+    const { metrics, scrape } = setUp();
+    const pass = { ok: true, durationMs: 30, engineMs: 10, hostMs: 15, applyMs: 5, added: 2, removed: 1 };
+    metrics.observer.reconciled({ ...pass, trigger: "events,resync" });
+    metrics.observer.reconciled({ ...pass, trigger: "something new", ok: false });
+    const lines = (await scrape()).split("\n");
+    for (const line of [
+      'fairway_reconcile_triggers_total{trigger="events"} 1',
+      'fairway_reconcile_triggers_total{trigger="resync"} 0',
+      'fairway_reconcile_triggers_total{trigger="other"} 1',
+      'fairway_reconcile_phase_seconds_total{phase="engine"} 0.02',
+      'fairway_reconcile_changes_total{change="added"} 4',
+      'fairway_reconciles_total{result="failure"} 1',
+      "fairway_reconcile_duration_seconds_sum 0.06",
+    ])
+      expect(lines).toContain(line);
+  });
+
+  it("answers two scrapes at once, each with every figure once", async () => {
+    const { source, scrape } = setUp();
+    source.endpoints = Array.from({ length: 2000 }, (_, slot) => endpoint({ slot, container: `c${slot}` }));
+    const [one, two] = await Promise.all([scrape(), scrape()]);
+    expect(samples(one, "fairway_endpoint_receive_packets_total")).toHaveLength(4000);
+    expect(samples(two, "fairway_endpoint_receive_packets_total")).toHaveLength(4000);
   });
 });

@@ -2,6 +2,7 @@ import { request } from "node:http";
 import { afterEach, describe, expect, it } from "vitest";
 import { UserError } from "../../../src/errors.js";
 import { type MetricsServer, serveMetrics } from "../../../src/metrics/server.js";
+import type { TargetGroup } from "../../../src/metrics/service_discovery.js";
 
 const servers: MetricsServer[] = [];
 afterEach(async () => {
@@ -59,6 +60,16 @@ describe("serveMetrics", () => {
     expect(await get(server, "/readyz")).toMatchObject({ status: 503, body: "not ready: starting\n" });
     why = undefined;
     expect(await get(server, "/readyz")).toMatchObject({ status: 200, body: "ready\n" });
+  });
+
+  it("serves Prometheus the containers that want to be scraped, and tells it to keep what it has while nothing is known", async () => {
+    let targets: TargetGroup[] | undefined;
+    const server = await serve({ targets: () => targets });
+    expect((await get(server, "/sd")).status).toBe(503);
+    targets = [{ targets: ["172.17.0.2:80"], labels: { __metrics_path__: "/metrics" } }];
+    const { status, type, body } = await get(server, "/sd");
+    expect({ status, type }).toEqual({ status: 200, type: "application/json" });
+    expect(JSON.parse(body)).toEqual(targets);
   });
 
   it("refuses other paths and methods", async () => {

@@ -1,0 +1,146 @@
+import { type Dashboard, selected } from "./frame.js";
+import { figure, lines, rows } from "./panels.js";
+import { fastShare, orNothing, packets, rate, toContainer } from "./queries.js";
+
+const s = selected(["network"]);
+
+export const network: Dashboard = {
+  uid: "fairway-network",
+  title: "fairway / Network",
+  description: "One network of the engine: who is on it, what goes through it and by which path.",
+  variables: ["network"],
+  sections: [
+    {
+      title: "The network",
+      panels: [
+        figure({
+          title: "Endpoints",
+          description: "Endpoints of the chosen networks that are in the datapath.",
+          unit: "none",
+          queries: [{ expr: `sum(fairway_endpoints${s})`, legend: "endpoints" }],
+        }),
+        figure({
+          title: "Not in the datapath",
+          description:
+            "Endpoints on bridge networks that the engine has and the datapath does not (yet). They work, by the kernel.",
+          unit: "none",
+          queries: [
+            {
+              expr: `sum(fairway_network_endpoints${selected(["network"], 'driver="bridge"')}) - sum(fairway_endpoints${s})`,
+              legend: "missing",
+            },
+          ],
+          limits: { orange: 1, red: 10 },
+        }),
+        figure({
+          title: "Fast path",
+          description: "The share of these networks' packets that fairway forwards itself.",
+          unit: "percentunit",
+          queries: [{ expr: fastShare(s), legend: "fast" }],
+          limits: { orange: 0.9, red: 0.5 },
+        }),
+        figure({
+          title: "Packets",
+          description: "Packets a second, both directions, both paths.",
+          unit: "pps",
+          queries: [{ expr: `sum(${packets(s, "network")})`, legend: "packets" }],
+        }),
+        rows({
+          title: "Networks",
+          description: "Driver, bridge, and what the network allows.",
+          unit: "none",
+          queries: [{ expr: `fairway_network_info${s}` }],
+          hidden: ["Value"],
+        }),
+      ],
+    },
+    {
+      title: "Traffic",
+      panels: [
+        lines({
+          title: "To containers",
+          description: "Bytes a second towards each container.",
+          unit: "Bps",
+          stacked: true,
+          queries: [
+            {
+              expr: `sum by (container) (${rate("fairway_endpoint_receive_bytes_total", s)})`,
+              legend: "{{container}}",
+            },
+          ],
+          link: toContainer,
+        }),
+        lines({
+          title: "From containers",
+          description: "Bytes a second from each container.",
+          unit: "Bps",
+          stacked: true,
+          queries: [
+            {
+              expr: `sum by (container) (${rate("fairway_endpoint_transmit_bytes_total", s)})`,
+              legend: "{{container}}",
+            },
+          ],
+          link: toContainer,
+        }),
+        lines({
+          title: "Packets by network and path",
+          description: "Packets a second, both directions.",
+          unit: "pps",
+          stacked: true,
+          queries: [{ expr: packets(s, "network, path"), legend: "{{network}} {{path}}" }],
+        }),
+        lines({
+          title: "Share on the fast path",
+          description: "By network. What stays slow for long has its reason in the next panel.",
+          unit: "percentunit",
+          max: 1,
+          queries: [{ expr: fastShare(s, "network"), legend: "{{network}}" }],
+        }),
+      ],
+    },
+    {
+      title: "What is not fast",
+      panels: [
+        lines({
+          title: "Left to the kernel, by reason",
+          description: "Packets a second; the ten most frequent reasons.",
+          unit: "pps",
+          queries: [
+            {
+              expr: orNothing(
+                `topk(10, sum by (network, reason) (${rate("fairway_slow_path_packets_total", s)}))`,
+                "reason",
+                "none",
+              ),
+              legend: "{{network}} {{reason}}",
+            },
+          ],
+        }),
+        lines({
+          title: "Dropped, by reason",
+          description: "Packets a second that were dropped on their way from or to these networks.",
+          unit: "pps",
+          queries: [
+            {
+              expr: orNothing(
+                `sum by (network, reason) (${rate("fairway_endpoint_dropped_packets_total", s)})`,
+                "reason",
+                "none",
+              ),
+              legend: "{{network}} {{reason}}",
+            },
+          ],
+        }),
+        rows({
+          title: "Endpoints",
+          description:
+            "Every endpoint with its addresses and devices, to find the container that an address belongs to.",
+          unit: "none",
+          queries: [{ expr: `fairway_endpoint_info${s}` }],
+          hidden: ["Value", "container_id", "endpoint_id"],
+        }),
+      ],
+    },
+  ],
+};
