@@ -52,7 +52,7 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
   );
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
-  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), left, warnings);
+  const onParents = planParents(without(left, engine), host, uplinks, addressesOfPlanned(bridged), warnings);
   const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
     compareText(a.endpointId, b.endpointId),
   );
@@ -73,6 +73,15 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     hostRoutes: onParents.hostRoutes,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
+  };
+}
+
+/** What the engine has, but for containers and networks of these ids. */
+function without(left: ReadonlySet<LeftToEngine["id"]>, engine: EngineState): EngineState {
+  return {
+    ...engine,
+    containers: engine.containers.filter(({ id }) => !left.has(id)),
+    networks: engine.networks.filter(({ id }) => !left.has(id)),
   };
 }
 

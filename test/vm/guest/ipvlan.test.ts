@@ -25,7 +25,8 @@ const routed = [
 let lab: Lab;
 let fairway: Fairway;
 beforeAll(async () => {
-  lab = await createLab({ kind: "20.10", ipv6: true });
+  // 20.10 does not know l3s.
+  lab = await createLab({ kind: "29", ipv6: true });
   await lab.engine.images("busybox");
   for (const at of [lab.host, lab.neighbour, lab.client]) await serve(at, lab);
   fairway = await lab.fairway();
