@@ -65,6 +65,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<openPinnedProgram>(exports, "openPinnedProgram");
     add<openProgramById>(exports, "openProgramById");
     add<openPinnedLink>(exports, "openPinnedLink");
+    add<linkDevices>(exports, "linkDevices");
     add<openObject>(exports, "openObject");
     add<detachClsact>(exports, "detachClsact");
     add<clsactFilters>(exports, "clsactFilters");
@@ -74,11 +75,12 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<supportsTcx>(exports, "supportsTcx");
     add<tcxPrograms>(exports, "tcxPrograms");
     add<listLinks>(exports, "listLinks");
+    add<getLinks>(exports, "getLinks");
     add<listAddresses>(exports, "listAddresses");
     add<listRoutes>(exports, "listRoutes");
     add<listNeighbours>(exports, "listNeighbours");
     add<firewallGeneration>(exports, "firewallGeneration");
-    add<netnsId>(exports, "netnsId");
+    add<netnsIds>(exports, "netnsIds");
     add<enterNetworkNamespace>(exports, "enterNetworkNamespace");
     add<openMonitor>(exports, "netMonitor");
     add<listConntrack>(exports, "listConntrack");

@@ -82,6 +82,19 @@ Napi::Value Link::detach(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+Napi::Value linkDevices(const Napi::CallbackInfo &info) {
+    auto links = info[0].As<Napi::Array>();
+    Napi::Array result = Napi::Array::New(info.Env(), links.Length());
+    for (uint32_t index = 0; index < links.Length(); index++) {
+        Napi::HandleScope scope(info.Env());
+        const Link &link = Link::from(links.Get(index));
+        bpf_link_info read = readInfo(link.fd("read info"), "read info of link", link.name());
+        result.Set(index,
+                   Napi::Number::New(info.Env(), read.type == BPF_LINK_TYPE_TCX ? read.tcx.ifindex : 0));
+    }
+    return result;
+}
+
 Napi::Value openPinnedLink(const Napi::CallbackInfo &info) {
     std::string path = info[0].As<Napi::String>();
     Fd fd = openPinned("open pinned link", path, "link");

@@ -21,6 +21,8 @@ private:
     Napi::Value detach(const Napi::CallbackInfo &info);
 };
 
+// Argument: array of links.
+Napi::Value linkDevices(const Napi::CallbackInfo &info);
 Napi::Value openPinnedLink(const Napi::CallbackInfo &info);
 
 } // namespace fairway

@@ -6,6 +6,10 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 
+#include <cerrno>
+#include <string>
+#include <vector>
+
 #include "error.h"
 #include "netlink_message.h"
 #include "netlink_socket.h"
@@ -213,6 +217,40 @@ Napi::Value listLinks(const Napi::CallbackInfo &info) {
             append(array, linkObject(array.Env(), message));
         }
     });
+}
+
+Napi::Value getLinks(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    auto ifindexes = info[0].As<Napi::Array>();
+    const uint32_t count = ifindexes.Length();
+    std::vector<NetlinkMessage> requests;
+    for (uint32_t index = 0; index < count; index++) {
+        NetlinkMessage request(RTM_GETLINK, 0);
+        auto *header = request.extra<ifinfomsg>();
+        header->ifi_family = AF_UNSPEC;
+        header->ifi_index = ifindexes.Get(index).As<Napi::Number>().Int32Value();
+        request.put32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        requests.push_back(std::move(request));
+    }
+    Napi::Array result = Napi::Array::New(env);
+    if (count == 0) {
+        return result;
+    }
+    NetlinkSocket socket(NETLINK_ROUTE, "read links");
+    std::vector<std::string> details(count);
+    std::vector<int> errors = socket.requests(requests, [&](size_t index, const nlmsghdr *message) {
+        if (message->nlmsg_type == NLMSG_ERROR) {
+            details[index] = extendedAck(message);
+        } else if (message->nlmsg_type == RTM_NEWLINK) {
+            append(result, linkObject(env, message));
+        }
+    });
+    for (uint32_t index = 0; index < count; index++) {
+        if (errors[index] != 0 && errors[index] != ENODEV) {
+            throw Failure{errors[index], "read links", "", details[index], ""};
+        }
+    }
+    return result;
 }
 
 Napi::Value listAddresses(const Napi::CallbackInfo &info) {

@@ -7,6 +7,8 @@ namespace fairway {
 
 // rtnetlink's lists as arrays of the objects of src/native/netlink.ts.
 Napi::Value listLinks(const Napi::CallbackInfo &info);
+// Argument: array of ifindexes.
+Napi::Value getLinks(const Napi::CallbackInfo &info);
 Napi::Value listAddresses(const Napi::CallbackInfo &info);
 Napi::Value listRoutes(const Napi::CallbackInfo &info);
 Napi::Value listNeighbours(const Napi::CallbackInfo &info);

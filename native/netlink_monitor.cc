@@ -117,7 +117,9 @@ void append(Napi::Array &events, const nlmsghdr *message) {
 } // namespace
 
 void Monitor::define(Napi::Env env) {
-    Napi::Function function = DefineClass(env, "MonitorHandle", {Guarded::define<&Monitor::close>("close")});
+    Napi::Function function =
+        DefineClass(env, "MonitorHandle",
+                    {Guarded::define<&Monitor::poll>("poll"), Guarded::define<&Monitor::close>("close")});
     addonData(env).monitor = Napi::Persistent(function);
 }
 
@@ -194,6 +196,13 @@ void Monitor::receive(Napi::Env env) {
         lost_ = false;
         notify(env, onLost_, {});
     }
+}
+
+Napi::Value Monitor::poll(const Napi::CallbackInfo &info) {
+    if (!watcher_->stopped()) {
+        receive(info.Env());
+    }
+    return info.Env().Undefined();
 }
 
 Napi::Value Monitor::close(const Napi::CallbackInfo &info) {

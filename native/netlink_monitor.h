@@ -20,6 +20,7 @@ public:
 private:
     void open(const Napi::CallbackInfo &info);
     void receive(Napi::Env env);
+    Napi::Value poll(const Napi::CallbackInfo &info);
     Napi::Value close(const Napi::CallbackInfo &info);
 
     int bus_ = 0; // NETLINK_ROUTE, NETLINK_NETFILTER

@@ -4,8 +4,8 @@
 
 namespace fairway {
 
-// Argument: path. See src/native/netlink.ts.
-Napi::Value netnsId(const Napi::CallbackInfo &info);
+// Argument: array of paths. See src/native/netlink.ts.
+Napi::Value netnsIds(const Napi::CallbackInfo &info);
 // Argument: path. See src/native/system.ts.
 Napi::Value enterNetworkNamespace(const Napi::CallbackInfo &info);
 

@@ -55,11 +55,10 @@ static __always_inline int arp_at_parent(struct __sk_buff *skb)
 	/* It only looks whether somebody else has it (RFC 5227). */
 	if (!sender.word[0] || sender.word[0] == target.word[0])
 		return TCX_NEXT;
-	mac = solicited_mac(
-		bpf_map_lookup_elem(&host_addresses_ipv4, &sender),
-		endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &target), skb->ifindex),
-		endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &sender), skb->ifindex),
-		bpf_map_lookup_elem(&host_addresses_ipv4, &target));
+	mac = solicited_mac(bpf_map_lookup_elem(&host_addresses_ipv4, &sender),
+			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &target), skb->ifindex),
+			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &sender), skb->ifindex),
+			    bpf_map_lookup_elem(&host_addresses_ipv4, &target));
 	if (!mac)
 		return TCX_NEXT;
 	arp_answer(arp, mac);

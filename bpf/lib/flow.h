@@ -240,9 +240,10 @@ static __always_inline enum reason flow_open(const struct nf_conn *ct, const str
 {
 	const struct nf_conntrack_tuple *original = &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
 	const struct nf_conntrack_tuple *reply = &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
-	bool anchored = packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED ||
-			/* On a parent the kernel has no way to translate a packet for it: its tracker sees none of these. */
-			ends->endpoint->flags & ENDPOINT_PARENT;
+	bool anchored =
+		packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED ||
+		/* On a parent the kernel has no way to translate a packet for it: its tracker sees none of these. */
+		ends->endpoint->flags & ENDPOINT_PARENT;
 
 	if (is_due(ends, FLOW_ORIGINAL) &&
 	    flow_write(original, reply, packet, ends, FLOW_ORIGINAL, origin, anchored, false))

@@ -74,11 +74,10 @@ static __always_inline bool nd_at_parent(struct __sk_buff *skb, int *verdict)
 		return false;
 	__builtin_memcpy(&sender, nd->ip.saddr, sizeof(sender));
 	__builtin_memcpy(&target, &nd->target, sizeof(target));
-	mac = solicited_mac(
-		bpf_map_lookup_elem(&host_addresses_ipv6, &sender),
-		endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &target), skb->ifindex),
-		endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &sender), skb->ifindex),
-		bpf_map_lookup_elem(&host_addresses_ipv6, &target));
+	mac = solicited_mac(bpf_map_lookup_elem(&host_addresses_ipv6, &sender),
+			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &target), skb->ifindex),
+			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &sender), skb->ifindex),
+			    bpf_map_lookup_elem(&host_addresses_ipv6, &target));
 	if (!mac)
 		return false;
 	__builtin_memcpy(asker, nd->mac, ETH_ALEN);

@@ -108,7 +108,7 @@ enum endpoint_flags {
 	ENDPOINT_BRIDGING = 1 << 0, /* endpoints of its network reach it by MAC, unfiltered */
 	/* On ipvlan or macvlan: no device of its own here, but its parent, which is bridge_ifindex; bridge_mac is that's. */
 	ENDPOINT_PARENT = 1 << 1,
-	ENDPOINT_HOST = 1 << 2,       /* with ENDPOINT_PARENT: the host reaches it, and it the host */
+	ENDPOINT_HOST = 1 << 2, /* with ENDPOINT_PARENT: the host reaches it, and it the host */
 	/* With ENDPOINT_PARENT: masqueraded, or with published ports: what it sends may have flow entries. */
 	ENDPOINT_TRANSLATED = 1 << 3,
 };

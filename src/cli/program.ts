@@ -2,6 +2,7 @@ import { Command } from "commander";
 import { addCleanup } from "./commands/cleanup.js";
 import { addConfig } from "./commands/config.js";
 import { addDemo } from "./commands/demo.js";
+import { addDoctor } from "./commands/doctor.js";
 import { addHealthcheck } from "./commands/healthcheck.js";
 import { addRun } from "./commands/run.js";
 import { addStatus } from "./commands/status.js";
@@ -31,7 +32,7 @@ export function makeProgram(context: Context): Command {
     writeErr: (text) => context.say(text.replace(/\n$/, "")),
     outputError: () => undefined,
   });
-  for (const add of [addRun, addStatus, addCleanup, addDemo, addHealthcheck, addConfig])
+  for (const add of [addRun, addStatus, addDoctor, addCleanup, addDemo, addHealthcheck, addConfig])
     add(program, context);
   return program;
 }

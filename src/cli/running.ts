@@ -79,6 +79,6 @@ export async function refuseSecondInstance(stateDir: string): Promise<void> {
   const status = await daemonStatus(stateDir);
   if (status === undefined) return;
   throw new UserError(`fairway is already running (pid ${status.pid}, state directory ${stateDir})`, {
-    remedy: "stop it first, or give this one its own --state-dir, --bpffs and --metrics",
+    remedy: "stop it first; in another network namespace give each its own --state-dir and --bpffs",
   });
 }

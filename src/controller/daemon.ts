@@ -4,14 +4,15 @@ import type { DatapathReader } from "../datapath/reader.js";
 import { engineAddress } from "../docker/address.js";
 import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/client.js";
 import { Inventory } from "../docker/inventory.js";
-import type { EngineState } from "../docker/model.js";
+import type { EngineNetwork, EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
+import { HostLists } from "../host/host_lists.js";
 import { hostState } from "../host/snapshot.js";
-import type { HostState } from "../host/state.js";
+import type { FirewallState, HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
 import { ParentKeeper } from "../parents/keeper.js";
-import { plan } from "../plan/plan.js";
+import { Planner } from "../plan/planner.js";
 import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
@@ -52,6 +53,8 @@ export class Daemon implements MetricsSource {
   #client: EngineClient | undefined;
   #inventory: Inventory | undefined;
   #datapath: Datapath | undefined;
+  readonly #hostLists = new HostLists();
+  readonly #planner: Planner;
   #hostWatch: HostWatch | undefined;
   #firewallWatch: FirewallWatch | undefined;
   readonly #parents: ParentKeeper;
@@ -83,6 +86,7 @@ export class Daemon implements MetricsSource {
       "/reasons": () => this.reader?.reasons() ?? [],
       "/maps": () => this.reader?.maps() ?? [],
     });
+    this.#planner = new Planner(config);
     this.#trigger = new Trigger((reasons) => this.#pass(reasons));
     this.#parents = new ParentKeeper(deps.log);
     if (config.mode === "replace") this.#slowPath = new SlowPathKeeper(config.stateDir, deps.log);
@@ -120,7 +124,7 @@ export class Daemon implements MetricsSource {
     this.#client = new EngineClient(address);
     this.#closers.push(() => this.#client?.close());
     this.#engine = await this.#client.negotiate(this.#abort.signal);
-    this.#inventory = new Inventory(this.#client);
+    this.#inventory = new Inventory(this.#client, () => this.#trigger.prompt("events"), this.#abort.signal);
 
     await loadModules();
     this.#datapath = Datapath.open({
@@ -141,7 +145,8 @@ export class Daemon implements MetricsSource {
     await this.#watchEngine(this.#client);
     this.#repeat(RESYNC_MS, () => {
       this.#firewallWatch?.forget();
-      this.#inventory?.mark(undefined);
+      this.#hostLists.forget();
+      if (this.#connected) this.#inventory?.routine();
       this.#trigger.fire("resync");
     });
     this.#repeat(SWEEP_MS, () => this.#sweep());
@@ -164,15 +169,18 @@ export class Daemon implements MetricsSource {
   }
 
   #watchHost(): void {
-    const watch = new HostWatch({
-      // Its packets must not meet the next owner of its address: not even for the length of a debounce.
-      gone: (ifindexes) => this.#forget(ifindexes),
-      changed: (urgent) => this.#trigger.fire("netlink", urgent),
-      voided: (why) => {
-        const epoch = this.#datapath?.bumpEpoch();
-        this.deps.log.info({ epoch, why }, "the host's routing changed: every flow finds its way anew");
+    const watch = new HostWatch(
+      {
+        // Its packets must not meet the next owner of its address: not even for the length of a debounce.
+        gone: (ifindexes) => this.#forget(ifindexes),
+        changed: (urgent) => this.#trigger.fire("netlink", urgent),
+        voided: (why) => {
+          const epoch = this.#datapath?.bumpEpoch();
+          this.deps.log.info({ epoch, why }, "the host's routing changed: every flow finds its way anew");
+        },
       },
-    });
+      this.#hostLists,
+    );
     this.#hostWatch = watch;
     this.#closers.push(() => watch.close());
     const firewall = new FirewallWatch(() => this.#trigger.fire("firewall", true));
@@ -219,10 +227,13 @@ export class Daemon implements MetricsSource {
 
   #onEvent(event: EngineEvent | undefined): void {
     if (event !== undefined) this.deps.observer?.engineEvent?.(event.type, event.action);
-    // A network's event without a container is told by the lists.
-    if (event === undefined) this.#inventory?.mark(undefined);
-    else if (event.containerId !== undefined) this.#inventory?.mark(event.containerId);
-    this.#trigger.fire("events");
+    // What there is to do about it, if anything, shows when the engine has answered.
+    if (event?.containerId !== undefined) this.#inventory?.mark(event.containerId);
+    else if (event?.type === "network") this.#inventory?.markNetworks();
+    else {
+      this.#inventory?.mark(undefined);
+      this.#trigger.fire("events");
+    }
   }
 
   #forget(ifindexes: ReadonlySet<number>): void {
@@ -275,7 +286,7 @@ export class Daemon implements MetricsSource {
     const looked = performance.now();
     result.engineMs = looked - started;
     const host = await this.#lookAtHost(engine);
-    const planned = plan(engine, host, this.config);
+    const planned = this.#planner.plan(engine, host);
     const decided = performance.now();
     result.hostMs = decided - looked;
     // Before the fast path: what it may make of a connection, the rules have to allow.
@@ -296,7 +307,7 @@ export class Daemon implements MetricsSource {
       warnings: [...planned.warnings, ...(applied?.warnings ?? []), ...parents.warnings],
     };
     this.#voidFor(host.foreignRules, planned.uplinks);
-    this.#hostWatch?.know(host, planned, engineBridges(engine));
+    this.#hostWatch?.know(host, planned, bridgesOf(engine.networks));
     this.#warn(this.#plan);
     this.#retryIfUnsettled(planned);
   }
@@ -304,7 +315,10 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      const engine = await this.#inventory.look(this.#engine, this.#abort.signal);
+      // The rules are read while the containers are inspected.
+      const ahead = (networks: readonly EngineNetwork[]) =>
+        void this.#lookAtFirewall(networks, this.#hostLists.look(new Set())).catch(() => undefined);
+      const engine = await this.#inventory.look(this.#engine, ahead);
       return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
     }
     if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
@@ -312,18 +326,9 @@ export class Daemon implements MetricsSource {
   }
 
   async #lookAtHost(engine: EngineState): Promise<HostState> {
-    const host = hostState(sandboxKeys(engine));
-    const bridges = engineBridges(engine);
-    const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
-    const firewall = await this.#firewallWatch?.look(
-      {
-        bridges,
-        hostBridges: new Set(host.links.flatMap((l) => (l.kind === "bridge" ? l.name : []))),
-        snatAddresses: new Set(engine.networks.flatMap((n) => [n.hostIpv4 ?? [], n.hostIpv6 ?? []].flat())),
-      },
-      new Set(uplinks.map((u) => u.name)),
-    );
-    if (firewall === undefined) throw new Error("the firewall is not watched");
+    this.#hostWatch?.poll();
+    const host = hostState(sandboxKeys(engine), this.#hostLists);
+    const firewall = await this.#lookAtFirewall(engine.networks, host);
     const ignored = this.config.trustFirewall === "ignore";
     // What doesn't count on the fast path voids nothing of it when it changes.
     return {
@@ -332,6 +337,24 @@ export class Daemon implements MetricsSource {
       ...(ignored && { foreignRules: "" }),
       ...this.#slowPath?.nat(engine, firewall),
     };
+  }
+
+  async #lookAtFirewall(
+    networks: readonly EngineNetwork[],
+    host: Pick<HostState, "links" | "addresses" | "defaultRoutes">,
+  ): Promise<FirewallState> {
+    const bridges = bridgesOf(networks);
+    const uplinks = chooseUplinks(host, bridges, { uplinks: this.config.uplinks });
+    const firewall = await this.#firewallWatch?.look(
+      {
+        bridges,
+        hostBridges: new Set(host.links.flatMap((l) => (l.kind === "bridge" ? l.name : []))),
+        snatAddresses: new Set(networks.flatMap((n) => [n.hostIpv4 ?? [], n.hostIpv6 ?? []].flat())),
+      },
+      new Set(uplinks.map((u) => u.name)),
+    );
+    if (firewall === undefined) throw new Error("the firewall is not watched");
+    return firewall;
   }
 
   /** What was open before rules of the user's, or the ways outside, changed is looked up again in conntrack. */
@@ -383,8 +406,11 @@ export class Daemon implements MetricsSource {
   }
 
   #retryIfUnsettled(planned: Plan): void {
-    if (this.#slowPath?.unsettled || planned.warnings.some((w) => w.transient)) this.#retryLater();
-    else this.#retry.reset();
+    if (this.#slowPath?.unsettled || planned.warnings.some((w) => w.transient)) {
+      // Should a change be the kernel's that it does not tell of.
+      this.#hostLists.forget();
+      this.#retryLater();
+    } else this.#retry.reset();
   }
 
   #retryLater(): void {
@@ -456,8 +482,8 @@ function sandboxKeys(engine: EngineState): Set<string> {
   );
 }
 
-function engineBridges(engine: EngineState): Set<string> {
-  return new Set(engine.networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])));
+function bridgesOf(networks: readonly EngineNetwork[]): Set<string> {
+  return new Set(networks.flatMap((n) => (n.bridgeName === undefined ? [] : [n.bridgeName])));
 }
 
 /** Best effort: where they are built in there is nothing to load, and what is missing shows when the programs load. */

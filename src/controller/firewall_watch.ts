@@ -26,6 +26,8 @@ export class FirewallWatch {
   /** The first change that has not been looked at. */
   #changedAt: number | undefined;
   #known: { of: string; state: FirewallState } | undefined;
+  /** Who asks for the same meanwhile gets the same. */
+  #reading: { of: string; changes: number; state: Promise<FirewallState> } | undefined;
   /** When it is time to read again at the earliest. */
   #readNext = Number.NEGATIVE_INFINITY;
   #changes = 0;
@@ -58,6 +60,18 @@ export class FirewallWatch {
       .map((s) => [...s].sort().join())
       .join(";");
     if (this.#known?.of === of) return this.#known.state;
+    const under = this.#reading;
+    if (under?.of === of && under.changes === this.#changes) return under.state;
+    const reading = { of, changes: this.#changes, state: this.#read(of, engine, uplinks) };
+    this.#reading = reading;
+    try {
+      return await reading.state;
+    } finally {
+      if (this.#reading === reading) this.#reading = undefined;
+    }
+  }
+
+  async #read(of: string, engine: EngineTraces, uplinks: ReadonlySet<string>): Promise<FirewallState> {
     const began = performance.now();
     const changes = this.#changes;
     const state = await lookAtFirewall(engine, uplinks);

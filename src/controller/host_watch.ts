@@ -1,6 +1,7 @@
-import { LONGEST_DEFAULT_PREFIX } from "../host/snapshot.js";
+import { HostLists } from "../host/host_lists.js";
+import { LONGEST_DEFAULT_PREFIX } from "../host/routes.js";
 import type { HostState } from "../host/state.js";
-import { listAddresses, listLinks, type NetEvent, type NetLink, NetMonitor } from "../native/index.js";
+import { type NetEvent, type NetLink, NetMonitor } from "../native/index.js";
 import type { Plan } from "../plan/types.js";
 import { addressesByDevice, type DeviceKnowledge, differing, voidsFlows } from "./epoch_watch.js";
 
@@ -36,13 +37,17 @@ export class HostWatch {
   #pendingSince = 0;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(private readonly callbacks: HostWatchCallbacks) {
+  /** @param lists is told of all that changes */
+  constructor(
+    private readonly callbacks: HostWatchCallbacks,
+    private readonly lists = new HostLists(),
+  ) {
     this.#monitor = new NetMonitor(
       ["link", "address", "route", "rule"],
       (events) => this.#onEvents(events),
       () => this.#onLost(),
     );
-    this.#addresses = addressesByDevice(listAddresses());
+    this.#addresses = addressesByDevice(lists.addresses());
   }
 
   /** What the last reconcile saw and planned: what changes are judged by. */
@@ -53,12 +58,18 @@ export class HostWatch {
     this.#engineBridges = engineBridges;
   }
 
+  /** Takes notice of what has happened until now. */
+  poll(): void {
+    this.#monitor.poll();
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     this.#monitor.close();
   }
 
   #onEvents(events: NetEvent[]): void {
+    this.lists.note(events);
     const gone = new Set<number>();
     let changed = false;
     for (const event of events) {
@@ -84,6 +95,7 @@ export class HostWatch {
   }
 
   #onLost(): void {
+    this.lists.forget();
     this.callbacks.changed(true);
     this.callbacks.voided("changes were lost");
   }
@@ -103,10 +115,11 @@ export class HostWatch {
   }
 
   #judge(): void {
-    const addresses = addressesByDevice(listAddresses());
+    this.poll();
+    const addresses = addressesByDevice(this.lists.addresses());
     const readdressed = differing(this.#addresses, addresses);
     this.#addresses = addresses;
-    const known = this.#known(new Map(listLinks().map((l) => [l.ifindex, l])), readdressed);
+    const known = this.#known(new Map(this.lists.links().map((l) => [l.ifindex, l])), readdressed);
     const voiding = this.#certain ?? this.#pending.find((event) => voidsFlows(event, known));
     this.#pending = [];
     this.#certain = undefined;

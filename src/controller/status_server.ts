@@ -25,7 +25,7 @@ export class StatusServer {
   async open(): Promise<void> {
     if (await somebodyListens(this.path)) {
       throw new UserError(`fairway is already running (it listens at ${this.path})`, {
-        remedy: "stop it first, or give this one another --state-dir and --bpffs",
+        remedy: "stop it first; there can be one fairway per network namespace",
       });
     }
     try {
@@ -36,7 +36,7 @@ export class StatusServer {
     } catch (error) {
       if (errorCode(error) === "EADDRINUSE") {
         throw new UserError(`fairway is already running (it listens at ${this.path})`, {
-          remedy: "stop it first, or give this one another --state-dir and --bpffs",
+          remedy: "stop it first; there can be one fairway per network namespace",
         });
       }
       throw new UserError(`can't listen at ${this.path} (${errorMessage(error)})`, {

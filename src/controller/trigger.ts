@@ -4,6 +4,9 @@
  */
 export class Trigger {
   #reasons = new Set<string>();
+  /** When the next run may begin if it is to leave other things as much time as the last one took. */
+  #notBefore = Number.NEGATIVE_INFINITY;
+  #prompt = false;
   #firstAt = 0;
   #urgent = false;
   #timer: NodeJS.Timeout | undefined;
@@ -26,20 +29,34 @@ export class Trigger {
     if (this.#running === undefined) this.#arm();
   }
 
+  /** There is something to do without waiting for quiet; but while it goes on so, runs take half of the time. */
+  prompt(reason: string): void {
+    this.#prompt ||= !this.#closed;
+    this.fire(reason);
+  }
+
   #arm(): void {
-    const left = this.#firstAt + this.mostMs - performance.now();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(
-      () => this.#start(),
-      this.#urgent ? 0 : Math.max(0, Math.min(this.quietMs, left)),
-    );
+    this.#timer = setTimeout(() => this.#start(), Math.max(0, this.#wait()));
+  }
+
+  /** ms */
+  #wait(): number {
+    if (this.#urgent) return 0;
+    const now = performance.now();
+    if (this.#prompt) return this.#notBefore - now;
+    return Math.min(this.quietMs, this.#firstAt + this.mostMs - now);
   }
 
   #start(): void {
     const reasons = [...this.#reasons];
     this.#reasons = new Set();
     this.#urgent = false;
+    this.#prompt = false;
+    const began = performance.now();
     this.#running = this.run(reasons).finally(() => {
+      const ended = performance.now();
+      this.#notBefore = ended + Math.min(ended - began, this.quietMs);
       this.#running = undefined;
       if (this.#reasons.size > 0 && !this.#closed) this.#arm();
     });

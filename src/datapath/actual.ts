@@ -1,5 +1,6 @@
 import { type Endpoint, endpointCodec } from "../generated/index.js";
-import type { Maps } from "./maps.js";
+import type { MapBatch } from "../native/index.js";
+import type { KernelMap, Maps } from "./maps.js";
 
 /** The maps that the control plane fills, as hash tables of bytes: what is compared is what the kernel holds. */
 export const FILLED_MAPS = [
@@ -32,26 +33,81 @@ export interface ActualState {
   filled: Record<FilledMap, Map<string, RawEntry>>;
 }
 
+/** What was read of a map, as the kernel gave it: the same bytes as long as nobody writes to it. */
+type Dump = Pick<MapBatch, "keys" | "values" | "count">[];
+
+/** The maps that the control plane fills, undecoded. */
+export interface RawState {
+  endpoints: Dump;
+  nextGeneration: number;
+  filled: Record<FilledMap, Dump>;
+}
+
 /**
  * Reads the maps that the control plane fills.
  * @param slots how many slots of the endpoints array to look at, from the first on; the rest is known to be free
  */
-export function readActual(maps: Maps, slots: number): ActualState {
-  const endpoints = readEndpoints(maps.endpoints, slots);
-  const filled: Partial<Record<FilledMap, Map<string, RawEntry>>> = {};
+export function readRaw(maps: Maps, slots: number): RawState {
+  const filled: Partial<RawState["filled"]> = {};
+  for (const name of FILLED_MAPS) filled[name] = dump(maps[name].kernel, Number.POSITIVE_INFINITY);
+  return {
+    endpoints: dump(maps.endpoints.kernel, slots),
+    nextGeneration: maps.control.get(0)?.nextGeneration ?? 0,
+    filled: filled as RawState["filled"],
+  };
+}
+
+/** Whether two readings are the same to the byte. False where nothing but the order of entries differs. */
+export function isSameRaw(a: RawState, b: RawState): boolean {
+  return (
+    a.nextGeneration === b.nextGeneration &&
+    isSameDump(a.endpoints, b.endpoints) &&
+    FILLED_MAPS.every((name) => isSameDump(a.filled[name], b.filled[name]))
+  );
+}
+
+/** What was read, decoded as far as it is compared with plans. */
+export function decodeRaw(maps: Maps, raw: RawState): ActualState {
+  const filled: Partial<ActualState["filled"]> = {};
   for (const name of FILLED_MAPS) {
     const entries = new Map<string, RawEntry>();
-    // Copied: what entries() gives are views of a batch.
-    for (const { key, value } of maps[name].kernel.entries(1024)) {
-      entries.set(key.toString("hex"), { key: Buffer.from(key), value: Buffer.from(value) });
+    const [keySize, valueSize] = [maps[name].key.size, maps[name].value.size];
+    for (const { keys, values, count } of raw.filled[name]) {
+      for (let i = 0; i < count; i++) {
+        const key = keys.subarray(i * keySize, (i + 1) * keySize);
+        entries.set(key.toString("hex"), { key, value: values.subarray(i * valueSize, (i + 1) * valueSize) });
+      }
     }
     filled[name] = entries;
   }
   return {
-    endpoints,
-    nextGeneration: maps.control.get(0)?.nextGeneration ?? 0,
-    filled: filled as Record<FilledMap, Map<string, RawEntry>>,
+    endpoints: decodeEndpoints(maps.endpoints, raw.endpoints),
+    nextGeneration: raw.nextGeneration,
+    filled: filled as ActualState["filled"],
   };
+}
+
+function dump(map: KernelMap, most: number): Dump {
+  const batches: Dump = [];
+  let cursor: Buffer | undefined;
+  for (let read = 0; read < most; ) {
+    const { cursor: next, ...batch } = map.getBatch(cursor, Math.min(1024, most - read));
+    batches.push(batch);
+    read += batch.count;
+    cursor = next;
+    if (cursor === undefined || batch.count === 0) break;
+  }
+  return batches;
+}
+
+function isSameDump(a: Dump, b: Dump): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ keys, values }, at) => {
+      const other = b[at];
+      return other !== undefined && keys.equals(other.keys) && values.equals(other.values);
+    })
+  );
 }
 
 /** A free slot is all zero. */
@@ -61,19 +117,17 @@ const GENERATION_OFFSET = endpointCodec.encode({ ...FREE_ENDPOINT, generation: 1
 
 /** The slots in use. Most of 16,384 are free: only the generation is read of those. */
 export function readEndpoints(map: Maps["endpoints"], slots: number): Map<number, Endpoint> {
+  return decodeEndpoints(map, dump(map.kernel, slots));
+}
+
+function decodeEndpoints(map: Maps["endpoints"], batches: Dump): Map<number, Endpoint> {
   const endpoints = new Map<number, Endpoint>();
-  let cursor: Buffer | undefined;
-  let read = 0;
-  while (read < slots) {
-    const batch = map.kernel.getBatch(cursor, Math.min(1024, slots - read));
-    for (let i = 0; i < batch.count; i++) {
-      if (batch.values.readUInt32LE(i * map.value.size + GENERATION_OFFSET) === 0) continue;
-      const slot = map.key.decode(batch.keys, i * map.key.size);
-      endpoints.set(slot, map.value.decode(batch.values, i * map.value.size));
+  for (const { keys, values, count } of batches) {
+    for (let i = 0; i < count; i++) {
+      if (values.readUInt32LE(i * map.value.size + GENERATION_OFFSET) === 0) continue;
+      const slot = map.key.decode(keys, i * map.key.size);
+      endpoints.set(slot, map.value.decode(values, i * map.value.size));
     }
-    read += batch.count;
-    cursor = batch.cursor;
-    if (cursor === undefined || batch.count === 0) break;
   }
   return endpoints;
 }

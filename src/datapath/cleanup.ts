@@ -5,6 +5,7 @@ import { errorMessage, UserError } from "../errors.js";
 import { writeSysctl } from "../host/sysctl.js";
 import { supportsTcx } from "../native/index.js";
 import { somebodyListens } from "../unix_socket.js";
+import { GracePeriods } from "./grace_periods.js";
 import { handOverFlows } from "./handover.js";
 import { detachAll } from "./links.js";
 import { isOurs } from "./namespace.js";
@@ -60,7 +61,10 @@ export async function cleanup(options: CleanupOptions): Promise<CleanupReport> {
 
   let handedOver = had.pins ? handOverFlows(pins, log) : 0;
   const tcx = supportsTcx();
-  const links = had.pins || !tcx ? detachAll(pins, tcx, log) : [];
+  const gracePeriods = new GracePeriods(state, log);
+  gracePeriods.restore();
+  const detach = () => detachAll(pins, tcx, log);
+  const links = tcx ? (had.pins ? gracePeriods.expedited(detach) : []) : detach();
   // Once more: connections that were made while the first round ran. From here on nothing makes flows any more.
   if (links.length > 0) handedOver += handOverFlows(pins, log);
 

@@ -4,12 +4,14 @@ import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
 import { Applier, type ApplyResult } from "./apply.js";
+import { GracePeriods } from "./grace_periods.js";
 import { handOverFlows } from "./handover.js";
 import { HostSockets } from "./host_sockets.js";
 import { type Attachments, ClsactAttachments, detachAll, TcxAttachments } from "./links.js";
 import { flowTableCounters, MapReader } from "./map_reader.js";
 import type { Maps } from "./maps.js";
 import { isOurs, networkNamespace } from "./namespace.js";
+import { refuseOtherDatapath } from "./others.js";
 import { Pins, unmountOwn } from "./pins.js";
 import { PolicyApplier, type PolicyResult } from "./policy.js";
 import { type LoadedPrograms, loadPrograms } from "./programs.js";
@@ -90,7 +92,10 @@ export class Datapath {
     const { log } = options;
     const pins = new Pins(options.bpffs);
     const state = new StateFile(options.stateDir);
+    const gracePeriods = new GracePeriods(state, log);
+    gracePeriods.restore();
     const before = isOurs(state, pins) ? state.read() : NOTHING_SAVED;
+    if (supportsTcx()) refuseOtherDatapath(pins);
     const wasThere = pins.exists();
     const mounted = pins.create() ?? before.mounted;
     const now: SavedState = {
@@ -112,7 +117,7 @@ export class Datapath {
         log,
         detachAll: () => {
           handOverFlows(pins, log);
-          detachAll(pins, tcx, log);
+          gracePeriods.expedited(() => detachAll(pins, tcx, log));
         },
       });
     } catch (error) {
@@ -127,7 +132,7 @@ export class Datapath {
       loaded.maps.control.set(0, { policy: 0, ...control, epoch: 1, nextGeneration });
     }
     const attachments = tcx
-      ? new TcxAttachments(pins, loaded.programs, log)
+      ? new TcxAttachments(pins, loaded.programs, gracePeriods, log)
       : new ClsactAttachments(pins, loaded.programs);
     const datapath = new Datapath(loaded, attachments, pins, options);
     // Routes may have changed while nobody watched them.

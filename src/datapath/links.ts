@@ -7,10 +7,12 @@ import {
   clsactFilters,
   type Direction,
   detachClsact,
+  linkDevices,
   listLinks,
   removeClsact,
   tcxPrograms,
 } from "../native/index.js";
+import type { GracePeriods } from "./grace_periods.js";
 import { isHostSocketPin } from "./host_sockets.js";
 import { type Pins, unpin } from "./pins.js";
 import { isXdpPin } from "./xdp.js";
@@ -60,6 +62,8 @@ export interface Attachments {
   readonly mode: AttachMode;
   /** What is attached now; links whose device is gone are dropped on the way. */
   list(): Attachment[];
+  /** Runs what attaches and detaches several programs, which costs less than one by one. */
+  together<T>(work: () => T): T;
   /** Attaches; false when the device is gone by now. Attaching twice is fine. */
   attach(attachment: Attachment): boolean;
   /** Detaches; fine when it is not attached. */
@@ -75,11 +79,12 @@ export interface Attachments {
 export class TcxAttachments implements Attachments {
   readonly mode = "tcx";
   readonly detached = new Map<string, number>();
-  readonly #links = new Map<string, BpfLink>();
+  readonly #links = new Map<string, { attachment: Attachment; link: BpfLink }>();
 
   constructor(
     private readonly pins: Pins,
     private readonly programs: Readonly<Record<ProgramName, BpfProgram>>,
+    private readonly gracePeriods: GracePeriods,
     private readonly log: Logger,
   ) {
     for (const name of pins.list(pins.links))
@@ -100,18 +105,18 @@ export class TcxAttachments implements Attachments {
       return;
     }
     link.update(this.programs[attachment.program]);
-    this.#links.set(name, link);
+    this.#links.set(name, { attachment, link });
   }
 
   list(): Attachment[] {
     const attachments: Attachment[] = [];
     const lost: Attachment[] = [];
-    for (const [name, link] of this.#links) {
-      const attachment = parseName(name);
-      if (attachment !== undefined && link.info.ifindex === attachment.ifindex) attachments.push(attachment);
+    const devices = linkDevices([...this.#links.values()].map(({ link }) => link));
+    for (const [at, [name, { attachment, link }]] of [...this.#links].entries()) {
+      if (devices[at] === attachment.ifindex) attachments.push(attachment);
       else {
         this.#drop(name, link);
-        if (attachment !== undefined) lost.push(attachment);
+        lost.push(attachment);
       }
     }
     this.#countDetached(lost);
@@ -127,6 +132,10 @@ export class TcxAttachments implements Attachments {
       this.detached.set(program, (this.detached.get(program) ?? 0) + 1);
       this.log.warn({ program, ifindex }, "program was detached by somebody else");
     }
+  }
+
+  together<T>(work: () => T): T {
+    return this.gracePeriods.expedited(work);
   }
 
   attach(attachment: Attachment): boolean {
@@ -147,18 +156,18 @@ export class TcxAttachments implements Attachments {
       link.close();
       throw error;
     }
-    this.#links.set(name, link);
+    this.#links.set(name, { attachment, link });
     return true;
   }
 
   detach(attachment: Attachment): void {
     const name = pinName(attachment);
-    const link = this.#links.get(name);
-    if (link !== undefined) this.#drop(name, link);
+    const held = this.#links.get(name);
+    if (held !== undefined) this.#drop(name, held.link);
   }
 
   after({ program, ifindex }: Attachment): string[] {
-    const link = this.#links.get(pinName({ program, ifindex }));
+    const link = this.#links.get(pinName({ program, ifindex }))?.link;
     if (link === undefined) return [];
     const chain = tcxPrograms({ ifindex, direction: DIRECTIONS[program] });
     const own = chain.indexOf(link.info.programId);
@@ -173,7 +182,7 @@ export class TcxAttachments implements Attachments {
   }
 
   close(): void {
-    for (const link of this.#links.values()) link.close();
+    for (const { link } of this.#links.values()) link.close();
     this.#links.clear();
   }
 }
@@ -200,6 +209,11 @@ export class ClsactAttachments implements Attachments {
     return [...this.#attached.values()];
   }
 
+  /** The kernel waits for nothing here. */
+  together<T>(work: () => T): T {
+    return work();
+  }
+
   attach(attachment: Attachment): boolean {
     const { program, ifindex } = attachment;
     try {
@@ -219,7 +233,8 @@ export class ClsactAttachments implements Attachments {
 
   detach(attachment: Attachment): void {
     this.#attached.delete(pinName(attachment));
-    detachFilter(attachment);
+    const { program, ifindex } = attachment;
+    detachFilter({ ifindex, direction: DIRECTIONS[program], ...clsactName(program) });
     removeOwnQdisc(this.pins, attachment.ifindex);
   }
 
@@ -253,8 +268,11 @@ export function detachAll(pins: Pins, tcx: boolean, log: Logger): string[] {
   }
   if (!tcx) {
     for (const { ifindex } of listLinks()) {
-      for (const program of clsactPrograms(ifindex)) {
-        if (detachFilter({ program, ifindex })) detached.push(pinName({ program, ifindex }));
+      for (const direction of ["ingress", "egress"] as const) {
+        for (const priority of [CLSACT_PRIORITY, CLSACT_PARENT_PRIORITY]) {
+          const filter = { ifindex, direction, priority, handle: CLSACT_HANDLE };
+          if (detachFilter(filter)) detached.push(`${direction}-${ifindex}`);
+        }
       }
       removeOwnQdisc(pins, ifindex);
     }
@@ -282,13 +300,24 @@ function removeOwnQdisc(pins: Pins, ifindex: number): void {
   pins.forgetQdisc(ifindex);
 }
 
-function detachFilter({ program, ifindex }: Attachment): boolean {
+function detachFilter(filter: Parameters<typeof detachClsact>[0]): boolean {
   try {
-    return detachClsact({ ifindex, direction: DIRECTIONS[program], ...clsactName(program) });
+    return detachClsact(filter);
   } catch (error) {
     if (errorCode(error) === "ENODEV") return false;
     throw error;
   }
+}
+
+/**
+ * Which of fairway's programs a program at a hook is, by its name.
+ * @returns undefined: none, or it is gone by now
+ */
+export function attachedProgramOf(id: number, direction: Direction): string | undefined {
+  const name = programName(id);
+  return attachedPrograms.find(
+    (program) => DIRECTIONS[program] === direction && program.slice(0, KERNEL_NAME_LENGTH) === name,
+  );
 }
 
 /** "name (id 12)"; by its id alone when it is gone by now. */

@@ -11,6 +11,8 @@ const schema = z.object({
   mounted: z.string().optional(),
   /** layoutHash of the version that pinned the maps. */
   layout: z.string().optional(),
+  /** /sys/kernel/rcu_expedited before we changed it; only while that lasts, some milliseconds. Of the whole machine. */
+  rcuExpedited: z.string().regex(/^\d$/).optional(),
   /** The network namespace that the programs are attached in: "net:[4026531840]". */
   namespace: z.string().optional(),
 });

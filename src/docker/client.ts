@@ -26,8 +26,8 @@ const LIST: RequestOptions = { timeoutMs: 20_000, maxBytes: 256 * MIB };
 const INSPECT: RequestOptions = { timeoutMs: 3_000, maxBytes: 16 * MIB };
 const VERSION: RequestOptions = { timeoutMs: 5_000, maxBytes: MIB };
 const EVENT_LINE_MAX = MIB;
-/** Inspections at a time: the engine answers each under the container's own lock. */
-export const INSPECT_CONCURRENCY = 8;
+/** The engine answers an inspection under the container's own lock, which a container that is being started holds. */
+export const REQUESTS_AT_A_TIME = 16;
 
 /** The engine's API, read-only: version, lists, inspect, events. Answers are handed on as they are, unvalidated. */
 export class EngineClient {
@@ -35,7 +35,7 @@ export class EngineClient {
   #prefix = "";
 
   constructor(readonly address: EngineAddress) {
-    this.#http = new EngineHttp(address, INSPECT_CONCURRENCY + 2);
+    this.#http = new EngineHttp(address, REQUESTS_AT_A_TIME + 2);
   }
 
   /**
@@ -68,9 +68,10 @@ export class EngineClient {
     return (await this.#http.json(`${this.#prefix}/networks`, { ...LIST, signal })).body;
   }
 
-  /** A summary of every running container (paused ones too). */
-  async containers(signal: AbortSignal): Promise<unknown> {
-    return (await this.#http.json(`${this.#prefix}/containers/json`, { ...LIST, signal })).body;
+  /** One network with the containers that are on it. @throws EngineHttpError with status 404 where it is gone. */
+  async network(id: string, signal: AbortSignal): Promise<unknown> {
+    return (await this.#http.json(`${this.#prefix}/networks/${encodeURIComponent(id)}`, { ...LIST, signal }))
+      .body;
   }
 
   /** One container's inspection. @throws EngineHttpError with status 404 where it is gone. */

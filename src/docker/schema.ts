@@ -50,13 +50,11 @@ const endpointSettings = z.object({
 
 const networks = z.record(text(1024), endpointSettings.nullable()).nullish();
 
-/** An item of GET /containers/json: enough to tell whether the container must be inspected again. */
-export const containerSummarySchema = z.object({
-  Id: id,
-  Names: z.array(text(1024)).max(256).nullish(),
-  State: text(64).optional(),
-  NetworkSettings: z.object({ Networks: networks }).nullish(),
-});
+/** Of GET /networks/ID: who is on it, by the container's id. */
+export const attachmentsSchema = z.object({ Containers: z.record(text(256), z.unknown()).nullish() });
+
+/** One of them. */
+export const attachmentSchema = z.object({ Name: text(1024).optional(), EndpointID: text(128).optional() });
 
 const portBinding = z.object({ HostIp: text(64).optional(), HostPort: text(16).optional() });
 
@@ -87,7 +85,6 @@ export const eventSchema = z.object({
 
 export type RawNetwork = z.infer<typeof networkSchema>;
 export type RawContainer = z.infer<typeof containerSchema>;
-export type RawContainerSummary = z.infer<typeof containerSummarySchema>;
 
 /** A zod error on one line: "NetworkSettings.Ports: expected record". At most three of its issues. */
 export function issuesLine(error: z.ZodError): string {

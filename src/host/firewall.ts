@@ -4,14 +4,13 @@ import { existsSync, readFileSync } from "node:fs";
 import { errorCode, errorMessage } from "../errors.js";
 import { FAMILIES, type Family, type PerFamily, perFamily } from "../ip.js";
 import { type EngineDials, engineDialsByRuleset, engineDialsBySaved } from "./engine_dials.js";
+import { foreignDialChain, foreignDialRule } from "./firewall_dials.js";
 import {
   type EngineTraces,
   engineNatByRuleset,
   engineNatBySaved,
   type ForeignRule,
   foreignChains,
-  foreignDialChain,
-  foreignDialRule,
   foreignRules,
   hasIptables,
 } from "./firewall_rules.js";
@@ -64,7 +63,12 @@ export async function lookAtFirewall(
       foreign.push(...foreignChains(ruleset, bridgedToo));
       for (const family of FAMILIES) {
         engineNat[family] ||= engineNatByRuleset(ruleset, family);
-        addDials(dials, family, engineDialsByRuleset(ruleset, family), foreignDialChain(ruleset, family));
+        addDials(
+          dials,
+          family,
+          engineDialsByRuleset(ruleset, family),
+          foreignDialChain(ruleset, family, engine),
+        );
       }
     } catch (error) {
       foreign.push(unreadable(error, FAMILIES, true));

@@ -37,15 +37,6 @@ const PASSED: Readonly<Record<string, readonly string[]>> = {
   security: ["FORWARD"],
 };
 
-/** Those that connections of the host's own to a published port pass, as sent by the host and as answered to it. */
-const DIALLED: Readonly<Record<string, readonly string[]>> = {
-  raw: ["OUTPUT", "PREROUTING"],
-  mangle: ["OUTPUT", "POSTROUTING", "PREROUTING", "INPUT"],
-  nat: ["OUTPUT", "POSTROUTING", "INPUT"],
-  filter: ["OUTPUT", "INPUT"],
-  security: ["OUTPUT", "INPUT"],
-};
-
 const STANDARD_CHAINS = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 /**
@@ -79,7 +70,7 @@ const ENGINES_OWN: Readonly<Record<string, readonly RegExp[]>> = {
 };
 
 /** Chains that the engine fills. */
-const ENGINES_CHAINS = /^DOCKER(-FORWARD|-INGRESS|-ISOLATION-STAGE-[12]|-CT|-INTERNAL|-BRIDGE)?$/;
+export const ENGINES_CHAINS = /^DOCKER(-FORWARD|-INGRESS|-ISOLATION-STAGE-[12]|-CT|-INTERNAL|-BRIDGE)?$/;
 
 /** What an engine that translates addresses has in nat's PREROUTING. */
 const ENGINES_NAT = "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER";
@@ -114,21 +105,6 @@ export function foreignRules(
   });
   for (const text of unreadable) found.push({ text, families, routed: true, bridged: bridgedToo });
   return found;
-}
-
-/**
- * The first rule or policy of iptables that is not the engine's and may concern what processes of the host send to published
- * ports, or what they get from there; undefined: none does.
- */
-export function foreignDialRule(saved: string, engine: EngineTraces): string | undefined {
-  let first: string | undefined;
-  const [unreadable] = walkRules(saved, DIALLED, ({ table, text, rule }) => {
-    if (!concerns(text, (name) => name === "lo" || isEngineBridge(name, engine))) return false;
-    if (rule !== undefined && isEngineRule(table, rule, engine)) return false;
-    first ??= `${table}: ${text}`;
-    return false;
-  });
-  return first ?? unreadable;
 }
 
 /**
@@ -178,21 +154,6 @@ export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): 
     found.push({ text, families, routed: true, bridged, behind });
   }
   return found;
-}
-
-/**
- * The first chain of nftables that is neither iptables' nor the engine's and may concern what processes of the host send to
- * published ports, of a family, or what they get from there. Parameters as foreignChains().
- */
-export function foreignDialChain(ruleset: string, family: Family): string | undefined {
-  const objects = parseRuleset(ruleset);
-  for (const { chain } of objects) {
-    if (chain?.hook === undefined || chain.hook === "forward" || !familiesOf(chain).includes(family))
-      continue;
-    if (chain.family === "arp" || isKnownChain(chain) || isIdle(chain, objects)) continue;
-    return `nftables: table ${chain.family} ${chain.table}, chain ${chain.name}`;
-  }
-  return undefined;
 }
 
 /** Whether iptables keeps rules of a family in nftables. Parameters as foreignChains(). */
@@ -245,7 +206,7 @@ export function parseSaved(saved: string): { tables: Map<string, SavedTable>; un
   return { tables, unreadable };
 }
 
-function isEngineRule(table: string, rule: string, engine: EngineTraces): boolean {
+export function isEngineRule(table: string, rule: string, engine: EngineTraces): boolean {
   return (ENGINES_OWN[table] ?? []).some((own) => {
     const match = own.exec(rule);
     if (match === null) return false;
@@ -259,7 +220,7 @@ function isEngineRule(table: string, rule: string, engine: EngineTraces): boolea
   });
 }
 
-function isEngineBridge(name: string, engine: EngineTraces): boolean {
+export function isEngineBridge(name: string, engine: EngineTraces): boolean {
   return engine.bridges.has(name) || ENGINES_BRIDGES.test(name);
 }
 
@@ -272,7 +233,7 @@ function concerns(rule: string, passes: (name: string) => boolean): boolean {
 }
 
 /** Comments and the like may hold anything, other rules' words too. */
-function withoutQuoted(rule: string): string {
+export function withoutQuoted(rule: string): string {
   return rule.replace(/"(\\.|[^"\\])*"/g, '""');
 }
 
@@ -284,6 +245,7 @@ export interface NftChain {
   /** Only of those that packets come to by themselves: "nat", "filter", ... */
   type?: string;
   hook?: string;
+  prio?: number;
   policy?: string;
 }
 
@@ -298,14 +260,14 @@ export interface NftObject {
 
 export const NFT_FAMILY: PerFamily<string> = { 4: "ip", 6: "ip6" };
 
-const LINK_FAMILIES: ReadonlySet<string> = new Set(["bridge", "netdev"]);
+export const LINK_FAMILIES: ReadonlySet<string> = new Set(["bridge", "netdev"]);
 
 export function parseRuleset(ruleset: string): NftObject[] {
   return (JSON.parse(ruleset) as { nftables: NftObject[] }).nftables;
 }
 
 /** Nothing in it, and nothing that it does to what comes to its end. */
-function isIdle(chain: NftChain, objects: readonly NftObject[]): boolean {
+export function isIdle(chain: NftChain, objects: readonly NftObject[]): boolean {
   return (
     chain.policy !== "drop" && !objects.some(({ rule }) => isOf(rule, chain) && rule?.chain === chain.name)
   );
@@ -318,11 +280,11 @@ function sees({ family, hook }: NftChain): boolean {
 }
 
 /** Those of IP's families whose packets a chain sees. */
-function familiesOf({ family }: NftChain): readonly Family[] {
+export function familiesOf({ family }: NftChain): readonly Family[] {
   return family === "ip" ? [4] : family === "ip6" ? [6] : FAMILIES;
 }
 
-function isKnownChain(chain: NftChain): boolean {
+export function isKnownChain(chain: NftChain): boolean {
   return isIptables(chain) || isEngines(chain) || isOurs(chain);
 }
 
@@ -341,6 +303,6 @@ function isIptables({ family, table, name }: NftChain): boolean {
   );
 }
 
-function isOf(part: NftPart | undefined, { family, table }: NftChain): boolean {
+export function isOf(part: NftPart | undefined, { family, table }: NftChain): boolean {
   return part?.family === family && part.table === table;
 }

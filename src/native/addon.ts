@@ -66,6 +66,10 @@ export interface WatchHandle {
   close(): void;
 }
 
+export interface MonitorHandle extends WatchHandle {
+  poll(): void;
+}
+
 export interface Addon {
   /** Of the build with sanitizers: has what leaked until now reported. */
   checkLeaks?(): void;
@@ -75,6 +79,7 @@ export interface Addon {
   openPinnedProgram(path: string): ProgramHandle;
   openProgramById(id: number): ProgramHandle;
   openPinnedLink(path: string): LinkHandle;
+  linkDevices(links: LinkHandle[]): number[];
   openObject(image: Uint8Array, name: string): ObjectHandle;
   detachClsact(ifindex: number, direction: number, priority: number, handle: number): boolean;
   clsactFilters(ifindex: number, direction: number): ClsactFilter[];
@@ -84,13 +89,14 @@ export interface Addon {
   supportsTcx(): boolean;
   tcxPrograms(ifindex: number, direction: number): number[];
   listLinks(): NetLink[];
+  getLinks(ifindexes: number[]): NetLink[];
   listAddresses(): NetAddress[];
   listRoutes(): NetRoute[];
   listNeighbours(): NetNeighbour[];
   firewallGeneration(): number;
-  netnsId(path: string): number | undefined;
+  netnsIds(paths: string[]): (number | undefined)[];
   enterNetworkNamespace(path: string): void;
-  netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): WatchHandle;
+  netMonitor(groups: string[], onEvents: (events: NetEvent[]) => void, onLost: () => void): MonitorHandle;
   listConntrack(family: number): ConntrackEntry[];
   deleteConntrack(original: ConntrackTuple): boolean;
   deleteConntrackOf(family: number, address: string): boolean;

@@ -12,10 +12,11 @@ export {
   updateConntrackTcp,
 } from "./conntrack.js";
 export { NativeError } from "./errors.js";
-export { BpfLink, type LinkInfo } from "./link.js";
+export { BpfLink, type LinkInfo, linkDevices } from "./link.js";
 export { BpfMap, type MapBatch, type MapInfo, type MapSpec } from "./map.js";
 export {
   firewallGeneration,
+  getLinks,
   listAddresses,
   listLinks,
   listNeighbours,
@@ -28,6 +29,7 @@ export {
   type NetNeighbour,
   type NetRoute,
   netnsId,
+  netnsIds,
 } from "./netlink.js";
 export { BpfObject } from "./object.js";
 export {

@@ -56,3 +56,8 @@ export class BpfLink {
     this.handle.close();
   }
 }
+
+/** The devices that TCX links are at, by ifindex; 0 where the device is gone. One call for all, since there may be thousands. */
+export function linkDevices(links: readonly BpfLink[]): number[] {
+  return addon().linkDevices(links.map(({ handle }) => handle));
+}

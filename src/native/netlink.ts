@@ -1,4 +1,4 @@
-import { addon, type WatchHandle } from "./addon.js";
+import { addon, type MonitorHandle } from "./addon.js";
 
 /*
  * rtnetlink(7), of the network namespace that the process is in. Each list is one consistent dump: where the kernel
@@ -74,6 +74,11 @@ export function listLinks(): NetLink[] {
   return addon().listLinks();
 }
 
+/** Those of these devices that there are, in no particular order; each as listLinks() has it. A hundred or so at most. */
+export function getLinks(ifindexes: Iterable<number>): NetLink[] {
+  return addon().getLinks([...ifindexes]);
+}
+
 /** All addresses, IPv4 and IPv6. */
 export function listAddresses(): NetAddress[] {
   return addon().listAddresses();
@@ -99,7 +104,12 @@ export function firewallGeneration(): number {
  * none is assigned, the path does not exist, or there is no namespace mounted on it (yet, or any more).
  */
 export function netnsId(path: string): number | undefined {
-  return addon().netnsId(path);
+  return netnsIds([path])[0];
+}
+
+/** The same for many paths, in their order. */
+export function netnsIds(paths: readonly string[]): (number | undefined)[] {
+  return addon().netnsIds([...paths]);
 }
 
 /** "firewall": a transaction of nftables (iptables-nft is one of its users), of whatever content. */
@@ -124,10 +134,15 @@ export interface NetEvent {
  * others, and can't be combined with them.
  */
 export class NetMonitor {
-  readonly #handle: WatchHandle;
+  readonly #handle: MonitorHandle;
 
   constructor(groups: NetGroup[], onEvents: (events: NetEvent[]) => void, onLost: () => void) {
     this.#handle = addon().netMonitor(groups, onEvents, onLost);
+  }
+
+  /** Tells what has happened until now before it returns, instead of in another turn of the event loop. */
+  poll(): void {
+    this.#handle.poll();
   }
 
   /** No callback is called after this returns; twice is fine. */

@@ -7,6 +7,8 @@ import { UntrackedTable } from "./untracked.js";
 /** What of the host's own is as containers on ipvlan and macvlan need it: routes and rules, both ours and marked so. */
 export class ParentKeeper {
   readonly #untracked = new UntrackedTable();
+  /** Nobody else has routes of this kind: what was not there stays away. Undefined before the first pass, and after a failure. */
+  #hasRoutes: boolean | undefined;
 
   constructor(private readonly log: Logger) {}
 
@@ -24,7 +26,12 @@ export class ParentKeeper {
       warnings.push({ code: "parent_untracked", message: errorMessage(error), transient: false });
     }
     try {
-      changed = await applyHostRoutes(hostRoutes);
+      // Most hosts have none, and a thousand containers' devices have thousands of others to look through.
+      if (hostRoutes.length > 0 || this.#hasRoutes !== false) {
+        this.#hasRoutes = undefined;
+        changed = await applyHostRoutes(hostRoutes);
+        this.#hasRoutes = hostRoutes.length > 0;
+      }
       if (changed.added + changed.removed > 0)
         this.log.debug({ hostRoutes }, "routes to containers on parents");
     } catch (error) {

@@ -1,3 +1,4 @@
+import type { EngineContainer } from "../docker/model.js";
 import type { HostDials, HostState } from "../host/state.js";
 import {
   type Address,
@@ -32,12 +33,14 @@ export function planHostPorts(
 ): PlannedHostPort[] {
   if (options.hostSockets === "off") return [];
   const byKey = new Map<string, PlannedHostPort>();
+  const gatewaysOf = new Map<EngineContainer, number>();
+  for (const { container } of gateways) gatewaysOf.set(container, (gatewaysOf.get(container) ?? 0) + 1);
   for (const gateway of gateways) {
     for (const { hostIp, hostPort, proto, containerPort } of gateway.container.ports) {
       if (proto === "sctp") continue;
       const family = familyOf(hostIp);
       if (hostIp !== ANY[family] && !isUnicast(hostIp) && !isLoopback(hostIp)) continue;
-      const way = wayFor(family, gateways, gateway, host.dials);
+      const way = wayFor(family, gatewaysOf, gateway, host.dials);
       if (way === undefined) continue;
       const { loopback, addresses } = only(hostIp, way);
       if (loopback === undefined && addresses === undefined) continue;
@@ -74,7 +77,7 @@ type Way = Pick<PlannedHostPort, "loopback" | "addresses" | "keepSource" | "sour
 /** How connections to a host address of a family get to the container; undefined: not by anything that we stand in for. */
 function wayFor(
   family: Family,
-  gateways: GatewayOf[],
+  gatewaysOf: ReadonlyMap<EngineContainer, number>,
   { container, network, endpoint }: GatewayOf,
   dials: HostState["dials"],
 ): Way | undefined {
@@ -84,11 +87,11 @@ function wayFor(
   const ip = endpoint.ip[family];
   if (ip === undefined) {
     // docker-proxy takes IPv6 to a container that has none by IPv4.
-    const none = container.endpoints.every((one) => one.address6 === undefined);
     const ipv4 = endpoint.ip[4];
-    const alone = gateways.filter((one) => one.container === container).length === 1;
-    if (family === 4 || !none || !alone || !ipv4?.gateway || !isNat(network, 4)) return undefined;
+    if (family === 4 || !ipv4?.gateway || !isNat(network, 4)) return undefined;
     if (dials[4].obstacle !== undefined || proxied === undefined) return undefined;
+    const none = container.endpoints.every((one) => one.address6 === undefined);
+    if (!none || gatewaysOf.get(container) !== 1) return undefined;
     return {
       loopback: proxied,
       addresses: proxied,
@@ -143,8 +146,9 @@ export function planHostAddresses(host: HostState, engineBridges: ReadonlySet<st
   const bridges = new Set(host.links.filter((link) => engineBridges.has(link.name)).map((l) => l.ifindex));
   const planned = new Map<Address, PlannedHostAddress>();
   for (const one of host.addresses) {
+    if (!isUnicast(one.address)) continue;
     const address = canonical(one.address, one.family);
-    if (address === undefined || !isUnicast(address) || planned.has(address)) continue;
+    if (address === undefined || planned.has(address)) continue;
     if (one.family === 6 && (one.flags & (IFA_F_DADFAILED | IFA_F_TENTATIVE)) !== 0) continue;
     const source = one.family === 4 ? primaryOf(one, host.addresses) : address;
     if (source === undefined) continue;

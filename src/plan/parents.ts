@@ -50,12 +50,16 @@ interface Found {
   published: PublishedLabel[];
 }
 
-/** @param taken addresses of other endpoints, which these must not have */
+/**
+ * @param taken addresses of other endpoints, which these must not have
+ * @param leftToEngine ids of containers and networks that a label keeps off
+ */
 export function planParents(
   engine: EngineState,
   host: HostState,
   uplinks: readonly PlannedUplink[],
   taken: ReadonlySet<Address>,
+  leftToEngine: ReadonlySet<string>,
   warnings: PlanWarning[],
 ): ParentPlan {
   const links = new Map(host.links.map((link) => [link.name, link]));
@@ -74,6 +78,7 @@ export function planParents(
     for (const endpoint of container.endpoints) {
       const on = networks.get(endpoint.networkId);
       if (on === undefined || endpoint.endpointId === "" || !isUp(on.parent)) continue;
+      if (leftToEngine.has(container.id) || leftToEngine.has(on.network.id)) continue;
       const own = FAMILIES.flatMap((family) => addressOf(endpoint, family) ?? []);
       if (own.length === 0 || own.some((address) => known.has(address))) continue;
       for (const address of own) known.add(address);

@@ -20,7 +20,7 @@ import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { type LeftToEngine, planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
-import { addressesOfPlanned, planParents } from "./parents.js";
+import { addressesOfPlanned, type ParentPlan, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
 import { planPorts, withPorts } from "./ports.js";
 import type { GatewayOf, Mode, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
@@ -52,12 +52,12 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
   );
   warnOfConntrack(host, warnings);
   const uplinks = planUplinks(host, engineBridges, options, warnings);
-  const onParents = planParents(without(left, engine), host, uplinks, addressesOfPlanned(bridged), warnings);
+  const onParents = planParents(engine, host, uplinks, addressesOfPlanned(bridged), left, warnings);
   const endpoints = [...bridged, ...onParents.endpoints].sort((a, b) =>
     compareText(a.endpointId, b.endpointId),
   );
   const ports = withPorts(planPorts(gateways, host.engineNat, warnings), onParents.ports, warnings);
-  const policy = planPolicy(engine, host, uplinks, options, warnings);
+  const policy = planPolicy(withLabelled(engine, onParents), host, uplinks, options, warnings);
   const unsure = engine.unsure.filter((id) => !endpoints.some((e) => e.endpointId === id));
   return {
     endpoints,
@@ -73,15 +73,6 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     hostRoutes: onParents.hostRoutes,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
-  };
-}
-
-/** What the engine has, but for containers and networks of these ids. */
-function without(left: ReadonlySet<LeftToEngine["id"]>, engine: EngineState): EngineState {
-  return {
-    ...engine,
-    containers: engine.containers.filter(({ id }) => !left.has(id)),
-    networks: engine.networks.filter(({ id }) => !left.has(id)),
   };
 }
 
@@ -101,6 +92,23 @@ function withoutObstacles(host: HostState, warnings: PlanWarning[]): HostState {
     bridgingObstacle: undefined,
     dials: perFamily((family) => ({ ...dials[family], obstacle: undefined })),
   };
+}
+
+/** The engine's state with the ports that labels publish among those that it has published itself: policies are of both. */
+function withLabelled(engine: EngineState, { endpoints, ports }: ParentPlan): EngineState {
+  if (ports.length === 0) return engine;
+  const owners = new Map(endpoints.map((e) => [e.endpointId, e.containerId]));
+  const labelled = (container: EngineContainer) =>
+    ports
+      .filter((port) => owners.get(port.endpointId) === container.id)
+      .map(({ proto, address, port, containerPort }) => ({
+        proto,
+        hostIp: address,
+        hostPort: port,
+        containerPort,
+      }));
+  const containers = engine.containers.map((c) => ({ ...c, ports: [...c.ports, ...labelled(c)] }));
+  return { ...engine, containers };
 }
 
 function planEndpoints(
@@ -197,9 +205,14 @@ function warnOfFamily(
   }
 }
 
+/** Whether soon connections fail for want of room in conntrack's table. */
+export function isNearlyFull(conntrack: HostState["conntrack"]): boolean {
+  if (conntrack === undefined || conntrack.max === 0) return false;
+  return conntrack.entries >= conntrack.max * NEARLY_FULL;
+}
+
 function warnOfConntrack({ conntrack }: HostState, warnings: PlanWarning[]): void {
-  if (conntrack === undefined || conntrack.max === 0) return;
-  if (conntrack.entries < conntrack.max * NEARLY_FULL) return;
+  if (conntrack === undefined || !isNearlyFull(conntrack)) return;
   warnings.push({
     code: "conntrack_nearly_full",
     message: `the kernel's connection tracking table is over ${NEARLY_FULL * 100} % full (net.netfilter.nf_conntrack_max is ${conntrack.max}): soon new connections fail`,
@@ -323,8 +336,8 @@ function withoutDuplicates<T extends { planned: PlannedEndpoint }>(found: T[], w
 /** Every address that the kernel's "dst-type LOCAL" means, but for loopback and link-local: secondary ones and bridges' too. */
 function hostAddresses(host: HostState): Address[] {
   const addresses = host.addresses.flatMap(({ address, family, flags }) => {
-    const known = canonical(address, family);
-    const usable = known !== undefined && isUnicast(known) && (family === 4 || (flags & NOT_YET) === 0);
+    const known = isUnicast(address) ? canonical(address, family) : undefined;
+    const usable = known !== undefined && (family === 4 || (flags & NOT_YET) === 0);
     return usable ? [known] : [];
   });
   return [...new Set(addresses)].sort(compareAddresses);

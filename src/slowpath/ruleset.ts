@@ -125,6 +125,12 @@ function chains(networks: readonly SlowNetwork[]): Chain[] {
   return [
     { name: "published", rules: FAMILIES.flatMap(translation) },
     {
+      // Without docker-proxy the engine has its bridges route loopback addresses (route_localnet), which is meant for the host alone.
+      name: "loopback",
+      hook: "type filter hook prerouting priority raw",
+      rules: ['iifname != "lo" ip daddr 127.0.0.0/8 drop'],
+    },
+    {
       name: "prerouting",
       hook: "type nat hook prerouting priority dstnat",
       rules: ["fib daddr type local jump published"],
@@ -134,7 +140,7 @@ function chains(networks: readonly SlowNetwork[]): Chain[] {
       hook: "type nat hook output priority -100",
       rules: [
         'oifname != "lo" return',
-        "ip daddr 127.0.0.0/8 return",
+        // What the host sends to ::1 can't be given another source.
         "ip6 daddr ::1 return",
         "fib daddr type local jump published",
       ],

@@ -17,6 +17,7 @@ import { Datapath, published, type Run } from "./lib/datapath.js";
 import { FamilyDatapath } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { tcpFlag } from "./lib/packet.js";
+import { OnParent } from "./lib/parent.js";
 
 const reportPath = new URL("../../bench/cost.json", import.meta.url);
 const objectPath = new URL("../../build/fairway.bpf.o", import.meta.url);
@@ -58,7 +59,7 @@ const datapath = new Datapath();
 afterAll(() => datapath.close());
 
 /** Every path that a packet can take, with what comes before it. */
-function pathsOf(on: FamilyDatapath): Record<string, Path> {
+function pathsOf(on: OnParent): Record<string, Path> {
   const udpQuery = { protocol: "udp", destinationPort: published.udp } as const;
   return {
     "uplink: the host's own traffic": {
@@ -109,6 +110,34 @@ function pathsOf(on: FamilyDatapath): Record<string, Path> {
       run: () => on.toWeb({}),
       slow: true,
     },
+    "parent, egress: the host's own traffic": {
+      before: () => on.put(),
+      run: () => on.leaves({ destination: on.address.client }),
+      slow: true,
+    },
+    "parent, egress: the host to a container": {
+      before: () => on.put(),
+      run: () => on.leaves({ flags: ack }),
+    },
+    "parent, egress: a container to the outside": {
+      before: () => on.put(),
+      run: () => on.sends({ flags: ack }),
+      slow: true,
+    },
+    "parent, egress: masqueraded, established TCP": {
+      before: () => {
+        on.put("one", { masquerade: true });
+        on.sends({ flags: syn });
+        on.fromOutside(on.answer({ flags: syn | ack }));
+        on.sends({ flags: ack });
+      },
+      run: () => on.sends({ flags: ack }),
+    },
+    "parent, ingress: to a container": {
+      before: () => on.put(),
+      run: () => on.arrives({ destination: on.child.one }),
+      slow: true,
+    },
   };
 }
 
@@ -132,7 +161,7 @@ function learnable(on: FamilyDatapath): void {
 
 const paths: Record<string, Path> = Object.fromEntries(
   FAMILIES.flatMap((family) =>
-    Object.entries(pathsOf(new FamilyDatapath(datapath, family))).map(([name, path]) => [
+    Object.entries(pathsOf(new OnParent(datapath, family))).map(([name, path]) => [
       `IPv${family}, ${name}`,
       path,
     ]),

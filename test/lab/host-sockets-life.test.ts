@@ -177,10 +177,11 @@ onEveryEngine(
       ]);
       const before = fairway.log.length;
       // The same tables, read after it: what they say of the rule is in what the next change makes of it.
-      await lab.host.exec(["iptables", "-A", "OUTPUT", "-o", "lo", "-j", "ACCEPT"]);
+      const noticed = ["OUTPUT", "-o", "lo", "-p", "tcp", "--dport", "9", "-j", "DROP"];
+      await lab.host.exec(["iptables", "-A", ...noticed]);
       await until("the second rule is noticed", async () => (await countedSockets(fairway)).size === 0);
       expect(fairway.log.slice(before)).not.toMatch(/-i eth0/);
-      await lab.host.exec(["iptables", "-D", "OUTPUT", "-o", "lo", "-j", "ACCEPT"]);
+      await lab.host.exec(["iptables", "-D", ...noticed]);
       await until("it is gone", async () => (await countedSockets(fairway)).size > 0);
       expect(await led(() => dial(lab, "tcp,127.0.0.1,7100"))).toEqual({ fast: 1 });
       await lab.host.exec([

@@ -25,7 +25,7 @@ const before = async (lab: Parameters<typeof serve>[1]): Promise<void> => {
   await runServing(lab, "other", "lan", { last: 65 });
 };
 
-onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, before }, (stage) => {
+onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, oneEngine: true, before }, (stage) => {
   const server = () => stage.lab.engine.container("server");
 
   it.each(families)("host and container reach each other, $name", async (family) => {

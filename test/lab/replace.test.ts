@@ -4,6 +4,7 @@ import { expect, it } from "vitest";
 import {
   addresses,
   addresses6,
+  Capture,
   CommandError,
   type Container,
   createLab,
@@ -31,6 +32,8 @@ const waitMs = 2000;
 const protocols = ["tcp", "udp"] as const;
 const withoutRules = { iptables: false, ip6tables: false };
 const published = { front: 7000, back: 7100 } as const;
+/** Of a server on the host. */
+const hostPort = 7555;
 
 /** Who asks whom, and as whom the asker is seen; undefined: it is not answered. By both protocols, all at once. */
 async function expectReached(
@@ -60,8 +63,8 @@ onEveryEngine(
   (stage) => {
     let fairway: Fairway;
     const running = async (name: string): Promise<Container> => stage.lab.engine.container(name);
-    const start = async () => {
-      fairway = await stage.lab.fairway({ args: ["--mode", "replace"] });
+    const start = async (...args: string[]) => {
+      fairway = await stage.lab.fairway({ args: ["--mode", "replace", ...args] });
     };
 
     it("starts beside an engine that writes no rules, and knows the containers that come", async () => {
@@ -71,18 +74,22 @@ onEveryEngine(
       await lab.engine.createNetwork("back");
       await lab.engine.createNetwork("closed", "-o", "com.docker.network.bridge.enable_icc=false");
       await lab.engine.createNetwork("inside", "--internal");
-      for (const network of ["front", "back", "closed", "inside"] as const)
-        for (const name of [network, `${network}-2`]) {
-          const port = name === "front" || name === "back" ? published[name] : undefined;
-          const publish = port === undefined ? [] : [`${port}:7000`, `${port}:7000/udp`];
-          const container = await lab.engine.run("busybox", { name, network, publish });
-          const serve = container.namespace.agent("serve.mjs", ["--tcp", 7000, "--udp", 7000], lab.disposers);
-          await serve.waitFor(/ready/);
-          await fairway.knows(name, network);
-        }
+      const bring = async (network: "front" | "back" | "closed" | "inside", name: string) => {
+        const port = name === "front" || name === "back" ? published[name] : undefined;
+        const publish = port === undefined ? [] : [`${port}:7000`, `${port}:7000/udp`];
+        const container = await lab.engine.run("busybox", { name, network, publish });
+        const serve = container.namespace.agent("serve.mjs", ["--tcp", 7000, "--udp", 7000], lab.disposers);
+        await serve.waitFor(/ready/);
+        return () => fairway.knows(name, network);
+      };
+      const wanted = ["front", "back", "closed", "inside"] as const;
+      const known = await Promise.all(
+        wanted.flatMap((network) => [network, `${network}-2`].map((name) => bring(network, name))),
+      );
+      for (const isKnown of known) await isKnown();
       const outside = lab.internet.agent("serve.mjs", ["--tcp", 7000, "--udp", 7000], lab.disposers);
       await outside.waitFor(/ready/);
-    }, 60_000);
+    }, 120_000);
 
     it("leads outsiders to published ports on the fast path, and nowhere else", async () => {
       const { lab } = stage;
@@ -158,6 +165,32 @@ onEveryEngine(
       await start();
     });
 
+    it("leads the host by loopback without the programs at socket calls too, and nobody else", async () => {
+      const { lab } = stage;
+      const [front, back] = [await running("front"), await running("back")];
+      await fairway.stop();
+      await start("--host-sockets", "off");
+      await expectReached([
+        ["host by loopback", lab.host, "127.0.0.1", published.front, front.gateway("front")],
+        ["host by its address", lab.host, addresses.host, published.front, front.gateway("front")],
+      ]);
+      // Sends what is to loopback to its gateway, whose bridge routes it: a server of the host's would answer.
+      const server = lab.host.agent("serve.mjs", ["--tcp", hostPort], lab.disposers);
+      await server.waitFor(/ready/);
+      const { namespace } = back;
+      for (const own of ["127.0.0.0/8", "127.0.0.1"])
+        await namespace.exec(["ip", "route", "del", "table", "local", "local", own, "dev", "lo"]);
+      await namespace.exec(["ip", "route", "add", "127.0.0.1", "via", back.gateway("back")]);
+      const filter = `host ${back.address("back")} and host 127.0.0.1`;
+      const capture = await Capture.start(lab.host, { filter, disposers: lab.disposers });
+      await namespace.ask("many.mjs", ["tcp", "127.0.0.1", hostPort, 1, waitMs, ""]);
+      const seen = (await capture.stop()).map((packet) => /\S+ > \S+(?=:)/.exec(packet)?.[0] ?? packet);
+      expect(seen.filter((packet) => packet.endsWith(`> 127.0.0.1.${hostPort}`))).not.toEqual([]);
+      expect(seen.filter((packet) => packet.startsWith("127.0.0.1."))).toEqual([]);
+      await fairway.stop();
+      await start();
+    }, 120_000);
+
     it.each(["SIGSTOP", "SIGKILL"] as const)(
       "keeps a network closed until it has looked at it, with the daemon ended by %s",
       async (signal) => {
@@ -178,7 +211,7 @@ onEveryEngine(
           ]);
         });
       },
-      60_000,
+      120_000,
     );
 
     it("lets others' bridges be: what was there before, and what comes", async () => {
@@ -211,7 +244,7 @@ onEveryEngine(
           return seen.includes(`${subnet}.2`);
         });
       }
-    }, 60_000);
+    }, 120_000);
 
     it("has its rules back when somebody flushes all of them, and says so", async () => {
       const { lab } = stage;

@@ -24,6 +24,8 @@ interface Passer {
   readonly name: string;
   readonly id: string;
   readonly port: number | undefined;
+  /** What it was created on: an engine does nothing more with a container whose first network is gone, left or not. */
+  readonly first: Net;
   readonly addresses: Map<Net, string>;
   state: "running" | "paused" | "stopped";
   busy: boolean;
@@ -163,7 +165,10 @@ export class Churn {
       unpause: ["paused"],
       rename: ["running", "stopped", "paused"],
     };
-    const fit = idle.filter(({ state }) => states[operation]?.includes(state));
+    const fit = idle.filter(
+      ({ state, addresses }) =>
+        states[operation]?.includes(state) && (operation !== "disconnect" || addresses.size > 1),
+    );
     return fit.length === 0 ? undefined : this.#random.pick(fit);
   }
 
@@ -269,7 +274,7 @@ export class Churn {
     const addresses = new Map([[net, address]]);
     this.#appear({ name, addresses, port });
     const { id } = await runNamed(this.lab, name, 10_000 + this.#created, { net, address, port });
-    this.#passers.push({ name, id, port, addresses, state: "running", busy: false });
+    this.#passers.push({ name, id, port, first: net, addresses, state: "running", busy: false });
     return true;
   }
 
@@ -344,7 +349,7 @@ export class Churn {
   }
 
   async #removeMembers(net: Net): Promise<void> {
-    const members = () => this.#passers.filter(({ addresses }) => addresses.has(net));
+    const members = () => this.#passers.filter(({ first, addresses }) => first === net || addresses.has(net));
     for (let [one] = members(); one !== undefined; [one] = members()) {
       const member = one;
       await until(`${member.name} is left alone`, () => !member.busy, { timeout: 120_000 });

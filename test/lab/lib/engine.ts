@@ -107,9 +107,9 @@ export class Engine {
     return { PATH: path ? `${path}:${search}` : search, DOCKER_HOST: undefined };
   }
 
-  #background(command: readonly string[]): Background {
+  #background(command: readonly string[], env: Record<string, string> = {}): Background {
     return new Background(this.host.enter(command), {
-      env: this.#environment(),
+      env: { ...this.#environment(), ...env },
       onOutput: (text) => void appendFile(this.log, text).catch(() => {}),
     });
   }
@@ -135,8 +135,12 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
     await this.#started("containerd", this.#containerd, () => existsSync(`${at}.sock`));
   }
 
-  /** Starts dockerd and waits for its API; containers that it knows from before are as its configuration says. */
-  async startDockerd(): Promise<void> {
+  /**
+   * Starts dockerd and waits for its API; containers that it knows from before are as its configuration says.
+   * @param env added to its environment
+   * @param daemonJson the whole of daemon.json, in place of what the engine's options make
+   */
+  async startDockerd(env: Record<string, string> = {}, daemonJson?: string): Promise<void> {
     const config = join(this.dir, "daemon.json");
     const json = {
       "data-root": join(this.dir, "data"),
@@ -153,8 +157,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
       ...(this.options.ipv6 && ipv6Keys(this.kind)),
       ...this.options.daemonJson,
     };
-    await writeFile(config, JSON.stringify(json, undefined, 2));
-    this.#dockerd = this.#background([programs[this.kind].dockerd, "--config-file", config]);
+    await writeFile(config, daemonJson ?? JSON.stringify(json, undefined, 2));
+    this.#dockerd = this.#background([programs[this.kind].dockerd, "--config-file", config], env);
     await this.#started("dockerd", this.#dockerd, async () => (await this.#ping()).code === 0);
   }
 

@@ -15,7 +15,7 @@ describe("the command line", () => {
     });
   });
 
-  it.each([[], ["run"], ["status"], ["cleanup"], ["demo"], ["healthcheck"], ["config", "check"]])(
+  it.each([[], ["run"], ["status"], ["doctor"], ["cleanup"], ["demo"], ["healthcheck"], ["config", "check"]])(
     "has help with an example for %s %s",
     async (...command) => {
       const { code, stdout, stderr } = await fairway([...command, "--help"]);

@@ -18,12 +18,17 @@ class FakeAttachments implements Attachments {
   readonly attached = new Map<string, Attachment>();
   readonly missing = new Set<number>();
   readonly others = new Map<string, string[]>();
+  togethers = 0;
   constructor(readonly journal: string[]) {}
   after(a: Attachment): string[] {
     return this.others.get(`${a.program}-${a.ifindex}`) ?? [];
   }
   list(): Attachment[] {
     return [...this.attached.values()];
+  }
+  together<T>(work: () => T): T {
+    this.togethers++;
+    return work();
   }
   attach(a: Attachment): boolean {
     if (this.missing.has(a.ifindex)) return false;
@@ -85,6 +90,28 @@ describe("Applier", () => {
     journal.length = 0;
     expect(await applier.apply(plan)).toMatchObject({ added: 0, removed: 0 });
     expect(journal).toEqual([]);
+  });
+
+  it("asks nothing more than what is there, as long as nothing changes, and repairs what somebody else did", async () => {
+    const { applier, attachments, maps, journal } = scene();
+    const plan = planOf([one, two], { ports: [port(one, 8080)] });
+    for (let pass = 0; pass < 3; pass++) await applier.apply(plan);
+    journal.length = 0;
+    attachments.togethers = 0;
+    const { placed } = await applier.apply(plan);
+    expect(placed.map(({ planned }) => planned.ifindex)).toEqual([101, 102]);
+    expect(attachments.togethers).toBe(0);
+    // An entry, an attachment and a slot that are not ours to lose.
+    maps.endpoint_devices.kernel.delete(maps.endpoint_devices.key.encode(102));
+    expect(await applier.apply(plan)).toMatchObject({ added: 1, removed: 0 });
+    attachments.attached.delete("endpoint_egress-101");
+    expect(await applier.apply(plan)).toMatchObject({ added: 1, removed: 0 });
+    maps.endpoint_devices.set(7, { slot: 0, generation: 1 });
+    expect(await applier.apply(plan)).toMatchObject({ added: 0, removed: 1 });
+    for (let pass = 0; pass < 2; pass++)
+      expect(await applier.apply(plan)).toMatchObject({ added: 0, removed: 0 });
+    expect(await applier.apply(planOf([two]))).toMatchObject({ removed: expect.any(Number) });
+    expect(maps.endpoint_devices.get(101)).toBeUndefined();
   });
 
   it("removes before it adds: the slot first, then what points to it, then the connections", async () => {

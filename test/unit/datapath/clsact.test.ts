@@ -90,3 +90,23 @@ test("everything is taken off without a trace", () => {
   pins.remove();
   expect(pins.exists()).toBe(false);
 });
+
+test("an uplink's and a parent's programs at one device are told apart", () => {
+  const { pins, eth0 } = scene();
+  const former = new ClsactAttachments(pins, programs());
+  const wanted = (["uplink_ingress", "uplink_egress", "parent_ingress", "parent_egress"] as const).map(
+    (program) => ({ program, ifindex: eth0 }),
+  );
+  for (const attachment of wanted) expect(former.attach(attachment)).toBe(true);
+  former.close();
+  const attachments = new ClsactAttachments(pins, programs());
+  expect(attachments.list()).toEqual(expect.arrayContaining(wanted));
+  // In this order: the uplink's rewrites what the parent's counts.
+  expect(filters("eth0", "ingress")).toMatch(/uplink_ingress[^]*parent_ingress/);
+  attachments.detach({ program: "parent_ingress", ifindex: eth0 });
+  expect(filters("eth0", "ingress")).toContain("uplink_ingress");
+  expect(filters("eth0", "ingress")).not.toContain("parent_ingress");
+  attachments.close();
+  detachAll(pins, false, log);
+  expect(qdiscs("eth0")).not.toContain("clsact");
+});

@@ -17,6 +17,7 @@ vi.mock("../../../src/datapath/links.js", () => ({}));
 const attachments = {
   mode: "tcx",
   list: () => [],
+  together: <T>(work: () => T) => work(),
   attach: () => true,
   detach() {},
   after: () => [],

@@ -60,12 +60,12 @@ describe("negotiate", () => {
     expect(await client.negotiate()).toEqual({ version: "x", apiVersion: "1.47" });
     const { signal } = new AbortController();
     expect(await client.networks(signal)).toEqual([]);
-    expect(await client.containers(signal)).toEqual([]);
+    expect(await client.network("n/1", signal)).toEqual([]);
     await client.container("ab", signal);
     expect(asked).toEqual([
       "GET /version",
       "GET /v1.47/networks",
-      "GET /v1.47/containers/json",
+      "GET /v1.47/networks/n%2F1",
       "GET /v1.47/containers/ab/json",
     ]);
   });

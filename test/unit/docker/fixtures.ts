@@ -35,22 +35,52 @@ export function fixture(name: FixtureName): EngineFixture {
   return JSON.parse(readFileSync(url, "utf8")) as EngineFixture;
 }
 
-/** An engine that answers with a fixture; counts inspections. */
-export function source(data: EngineFixture): InventorySource & { inspected: string[] } {
-  const inspected: string[] = [];
-  return {
-    inspected,
-    networks: async () => data.networks,
-    containers: async () => data.containers,
+/** An engine that answers with a fixture; counts what it is asked for. */
+export interface FakeEngine extends InventorySource {
+  inspected: string[];
+  listed: number;
+}
+
+/** @param lists where the networks' lists are taken from */
+export function source(data: EngineFixture, lists = data): FakeEngine {
+  const engine: FakeEngine = {
+    inspected: [],
+    listed: 0,
+    networks: async () => {
+      engine.listed++;
+      return data.networks;
+    },
+    network: async (id) => ({ Id: id, Containers: attachments(lists, id) }),
     container: async (id) => {
-      inspected.push(id);
+      engine.inspected.push(id);
       return data.inspect[id];
     },
   };
+  return engine;
+}
+
+interface Inspected {
+  NetworkSettings?: { Networks?: Record<string, { NetworkID: string; EndpointID: string }> };
+}
+
+/** What GET /networks/ID has as "Containers": of those that the list of containers has. */
+function attachments(data: EngineFixture, networkId: string): Record<string, unknown> {
+  const found: Record<string, unknown> = {};
+  for (const { Id } of data.containers) {
+    const { NetworkSettings } = (data.inspect[Id] ?? {}) as Inspected;
+    for (const { NetworkID, EndpointID } of Object.values(NetworkSettings?.Networks ?? {}))
+      if (NetworkID === networkId) found[Id] = { Name: nameOf(data, Id), EndpointID };
+  }
+  return found;
+}
+
+export function nameOf(data: EngineFixture, id: string): string {
+  const item = data.containers.find((container) => container.Id === id) as { Names?: string[] } | undefined;
+  return item?.Names?.[0]?.replace(/^\//, "") ?? "";
 }
 
 export async function engineState(name: FixtureName): Promise<EngineState> {
   const data = fixture(name);
   const version = { version: data.version.Version, apiVersion: data.version.ApiVersion };
-  return new Inventory(source(data)).look(version, new AbortController().signal);
+  return new Inventory(source(data), () => undefined, new AbortController().signal).look(version);
 }

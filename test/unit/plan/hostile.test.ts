@@ -88,12 +88,13 @@ describe.each(names)("%s, spoiled", (name) => {
       const spoiled: EngineFixture = {
         ...data,
         networks: spoil(data.networks, next, rarity) as unknown[],
-        // The ids stay, or nothing would be inspected at all.
         containers: data.containers,
         inspect: spoil(data.inspect, next, rarity) as Record<string, unknown>,
       };
       const version = { version: "29", apiVersion: "1.52" };
-      const engine = await new Inventory(source(spoiled)).look(version, new AbortController().signal);
+      const { signal } = new AbortController();
+      // The ids stay, or nothing would be inspected at all.
+      const engine = await new Inventory(source(spoiled, data), () => undefined, signal).look(version);
       const host = hostFor(engine);
       const addresses = host.addresses.map((a) => spoil(a, next, rarity) as (typeof host.addresses)[number]);
       const text = (value: unknown) => (typeof value === "string" ? value : "");

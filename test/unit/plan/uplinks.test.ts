@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { defaultRoutes, routeMtus } from "../../../src/host/snapshot.js";
+import { defaultRoutes, routeMtus } from "../../../src/host/routes.js";
 import type { HostState } from "../../../src/host/state.js";
 import type { NetAddress, NetLink, NetRoute } from "../../../src/native/index.js";
 import type { PlanWarning } from "../../../src/plan/types.js";
