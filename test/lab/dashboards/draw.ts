@@ -33,7 +33,8 @@ export function draw({ title, panels }: Dashboard, answers: Answers): string {
   const width = 24 * COLUMN;
   const height = Math.max(...panels.map(({ gridPos: { y, h } }) => (y + h) * ROW)) + 50;
   const parts = panels.map((panel) => drawPanel(panel, answers.get(panel) ?? []));
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="Inter, Helvetica, Arial, sans-serif" font-size="12">
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="Inter, Helvetica, Arial, sans-serif" font-size="12" role="img" aria-label="${title}">
+<title>${title}</title>
 <rect width="100%" height="100%" fill="#111217"/>
 ${text(12, 30, title, { fill: "#ffffff", size: 20 })}
 <g transform="translate(0 44)">
