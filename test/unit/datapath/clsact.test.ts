@@ -102,7 +102,7 @@ test("an uplink's and a parent's programs at one device are told apart", () => {
   const attachments = new ClsactAttachments(pins, programs());
   expect(attachments.list()).toEqual(expect.arrayContaining(wanted));
   // In this order: the uplink's rewrites what the parent's counts.
-  expect(filters("eth0", "ingress")).toMatch(/uplink_ingress[^]*parent_ingress/);
+  expect(filters("eth0", "ingress")).toMatch(/uplink_ingress[\s\S]*parent_ingress/);
   attachments.detach({ program: "parent_ingress", ifindex: eth0 });
   expect(filters("eth0", "ingress")).toContain("uplink_ingress");
   expect(filters("eth0", "ingress")).not.toContain("parent_ingress");
