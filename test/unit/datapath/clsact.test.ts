@@ -65,7 +65,7 @@ test("a qdisc of somebody else's, and one that has somebody else's filters by no
   attachments.attach({ program: "uplink_egress", ifindex: eth0 });
   run("tc", ..."filter add dev eth0 ingress pref 9 protocol all bpf bytecode".split(" "), "1,6 0 0 0");
   attachments.close();
-  expect(detachAll(pins, false, log)).toEqual([`uplink_egress-${eth0}`, `uplink_egress_l3-${tun0}`]);
+  expect(detachAll(pins, false, log)).toEqual([`egress-${eth0}`, `egress-${tun0}`]);
   expect([qdiscs("eth0"), qdiscs("tun0")]).toEqual([
     expect.stringContaining("clsact"),
     expect.stringContaining("clsact"),
@@ -84,7 +84,7 @@ test("everything is taken off without a trace", () => {
   attachments.list();
   expect(pins.markedQdiscs()).toEqual([eth0]);
   attachments.close();
-  expect(detachAll(pins, false, log)).toEqual([`uplink_ingress-${eth0}`, `uplink_egress-${eth0}`]);
+  expect(detachAll(pins, false, log)).toEqual([`ingress-${eth0}`, `egress-${eth0}`]);
   expect(qdiscs("eth0")).not.toContain("clsact");
   expect(detachAll(pins, false, log)).toEqual([]);
   pins.remove();
