@@ -171,7 +171,13 @@ export class TcxAttachments implements Attachments {
     if (link === undefined) return [];
     const chain = tcxPrograms({ ifindex, direction: DIRECTIONS[program] });
     const own = chain.indexOf(link.info.programId);
-    return own === -1 ? [] : chain.slice(own + 1).map(programLabel);
+    const ours = new Set([...this.#links.values()].map(({ info }) => info.programId));
+    return own === -1
+      ? []
+      : chain
+          .slice(own + 1)
+          .filter((id) => !ours.has(id))
+          .map(programLabel);
   }
 
   #drop(name: string, link: BpfLink): void {

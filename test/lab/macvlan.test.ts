@@ -48,6 +48,10 @@ onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, oneEngine: true, bef
     },
   );
 
+  it("fairway does not take its own programs at the parent for somebody else's", () => {
+    expect(stage.fairway.log).not.toContain("sees packets after fairway's");
+  });
+
   it("is counted: by fairway between it and the host, by the kernel's own way from outside", async () => {
     const { lab, fairway } = stage;
     const address = (await server()).address();
