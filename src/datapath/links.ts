@@ -171,7 +171,7 @@ export class TcxAttachments implements Attachments {
     if (link === undefined) return [];
     const chain = tcxPrograms({ ifindex, direction: DIRECTIONS[program] });
     const own = chain.indexOf(link.info.programId);
-    const ours = new Set([...this.#links.values()].map(({ info }) => info.programId));
+    const ours = new Set(Object.values(this.programs).map(({ info }) => info.id));
     return own === -1
       ? []
       : chain
