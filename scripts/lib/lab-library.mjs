@@ -6,7 +6,7 @@ import { buildDir, root } from "./paths.mjs";
 import { run } from "./run.mjs";
 import { step } from "./step.mjs";
 
-const sources = ["test/lab/lib", "bench", "test/lab/tsconfig.json", "tsconfig.json"].map((path) =>
+const sources = ["test/lab/lib", "bench", "src", "test/lab/tsconfig.json", "tsconfig.json"].map((path) =>
   join(root, path),
 );
 const wanted = (/** @type {string} */ path) => /\.(ts|json)$/.test(path);

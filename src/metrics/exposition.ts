@@ -1,15 +1,18 @@
 import { type Metric as PromMetric, Registry } from "prom-client";
+import { type LabelSet, LabelSets } from "./label_sets.js";
 import type { Metric } from "./metric.js";
 
 /** A label's values, one for each name of the metric. */
 export type LabelValues<L extends readonly string[]> = { readonly [I in keyof L]: string };
 
-/** Nothing that people call a container is longer; what is longer is not meant to be read. */
-const LONGEST_VALUE = 200;
 /** Samples that are made text in one go. */
-const CHUNK = 500;
+const CHUNK = 250;
 
-type Sample = { metricName: string; labels: Record<string, string>; value: number };
+/** As prom-client takes it. It remembers the text of `sharedLabels`, and asks for it by the object. */
+type Sample = { metricName: string; labels: object; sharedLabels: LabelSet; value: number };
+
+/** All of them are shared ones. */
+const NONE = {};
 
 /**
  * The samples of some metrics, and their text in Prometheus' text format (version 0.0.4). Made anew for every scrape, so
@@ -20,10 +23,17 @@ type Sample = { metricName: string; labels: Record<string, string>; value: numbe
  * else for 80 to 100 ms.
  */
 export class Exposition {
-  readonly #series: ReadonlyMap<Metric, Map<string, Sample>>;
+  /** By the name of the line: a histogram has several. */
+  readonly #series: ReadonlyMap<Metric, Map<string, Map<LabelSet, Sample>>>;
 
-  /** @param metrics what may be added; they appear in this order, those without samples not at all */
-  constructor(metrics: readonly Metric[]) {
+  /**
+   * @param metrics what may be added; they appear in this order, those without samples not at all
+   * @param sets the sets of labels of this scrape and the last one
+   */
+  constructor(
+    metrics: readonly Metric[],
+    private readonly sets = new LabelSets(),
+  ) {
     this.#series = new Map(metrics.map((metric) => [metric, new Map()]));
   }
 
@@ -40,7 +50,7 @@ export class Exposition {
     value: number,
     more?: readonly (readonly [string, string])[],
   ): void {
-    this.#add(metric, metric.name, values, value, more);
+    this.#add(metric, metric.name, this.sets.of(metric.labels, values, more), value);
   }
 
   /**
@@ -58,51 +68,36 @@ export class Exposition {
     for (const [index, count] of counts.entries()) {
       below += count;
       const le = index < bounds.length ? String(bounds[index]) : "+Inf";
-      this.#add(metric, `${metric.name}_bucket`, values, below, [["le", le]]);
+      this.#add(metric, `${metric.name}_bucket`, this.sets.of(metric.labels, values, [["le", le]]), below);
     }
-    this.#add(metric, `${metric.name}_sum`, values, sum);
-    this.#add(metric, `${metric.name}_count`, values, below);
+    const labels = this.sets.of(metric.labels, values);
+    this.#add(metric, `${metric.name}_sum`, labels, sum);
+    this.#add(metric, `${metric.name}_count`, labels, below);
   }
 
-  #add(
-    metric: Metric,
-    metricName: string,
-    values: readonly string[],
-    value: number,
-    more: readonly (readonly [string, string])[] = [],
-  ): void {
-    const series = this.#series.get(metric);
-    if (series === undefined) throw new Error(`${metric.name} is none of this collector's metrics`);
-    let key = metricName;
-    for (const one of values) key += `\0${one}`;
-    for (const [, one] of more) key += `\0${one}`;
-    const same = series.get(key);
-    if (same === undefined)
-      series.set(key, { metricName, labels: labelled(metric.labels, values, more), value });
+  #add(metric: Metric, metricName: string, sharedLabels: LabelSet, value: number): void {
+    const lines = this.#series.get(metric);
+    if (lines === undefined) throw new Error(`${metric.name} is none of this collector's metrics`);
+    let series = lines.get(metricName);
+    if (series === undefined) {
+      series = new Map();
+      lines.set(metricName, series);
+    }
+    const same = series.get(sharedLabels);
+    if (same === undefined) series.set(sharedLabels, { metricName, labels: NONE, sharedLabels, value });
     else same.value += value;
   }
 
   /** The text, piece by piece. */
   async *text(): AsyncGenerator<string> {
-    for (const [metric, series] of this.#series) {
-      const samples = [...series.values()];
+    for (const [metric, lines] of this.#series) {
+      const samples = [...lines.values()].flatMap((series) => [...series.values()]);
       for (let at = 0; at < samples.length; at += CHUNK) {
         const text = await written(metric, samples.slice(at, at + CHUNK));
         yield at === 0 ? text : withoutHead(text);
       }
     }
   }
-}
-
-function labelled(
-  names: readonly string[],
-  values: readonly string[],
-  more: readonly (readonly [string, string])[],
-): Record<string, string> {
-  const labels: Record<string, string> = {};
-  for (let i = 0; i < names.length; i++) labels[names[i] ?? ""] = (values[i] ?? "").slice(0, LONGEST_VALUE);
-  for (const [name, value] of more) labels[name] = value.slice(0, LONGEST_VALUE);
-  return labels;
 }
 
 /** HELP and TYPE, then a line for each sample. */

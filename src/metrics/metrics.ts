@@ -3,6 +3,7 @@ import type { DaemonObserver } from "../controller/daemon.js";
 import { collectorKinds, scrapeMetrics } from "./catalogue.js";
 import type { Collector, CollectorContext, CollectorKind } from "./collector.js";
 import { Exposition } from "./exposition.js";
+import { LabelSets } from "./label_sets.js";
 import { paced } from "./pace.js";
 
 export interface Metrics {
@@ -33,6 +34,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     return collector === undefined ? [] : [{ kind, collector }];
   });
   const observers = running.flatMap(({ collector }) => collector.observer ?? []);
+  const labels = new LabelSets();
   let before: Promise<unknown> = Promise.resolve();
 
   return {
@@ -50,10 +52,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   };
 
   async function scrapeNow(): Promise<Buffer[]> {
-    const own = new Exposition(Object.values(scrapeMetrics));
+    labels.turn();
+    const own = new Exposition(Object.values(scrapeMetrics), labels);
     const expositions = [own];
     for (const { kind, collector } of running) {
-      const out = new Exposition(kind.metrics);
+      const out = new Exposition(kind.metrics, labels);
       const start = performance.now();
       const held = await collected(kind.name, collector, out);
       if (held !== undefined) {
