@@ -35,12 +35,11 @@ export class HostLists {
 
   /** What the kernel told of; before the next look(). */
   note(events: readonly NetEvent[]): void {
-    for (const { kind, action, ifindex } of events) {
+    for (const { kind, action, ifindex, link } of events) {
       if (kind === "link") {
+        if (action === "del") this.#forgetNamespaceOf(ifindex, link);
         if (ifindex === undefined) this.#links = undefined;
         else this.#changedLinks.add(ifindex);
-        // A namespace takes its devices with it, and another may get its id.
-        if (action === "del") this.#forgetNamespaces();
         // The IPv4 routes that a device takes with it are not told of.
         if (this.#hasRoutes(ifindex)) this.#routes = undefined;
       } else if (kind === "address") this.#addresses = this.#routes = undefined;
@@ -58,6 +57,18 @@ export class HostLists {
   forget(): void {
     this.#links = this.#addresses = this.#routes = undefined;
     this.#forgetNamespaces();
+  }
+
+  /** A namespace takes its devices with it, and another may get its id: that of a device that has gone is asked for anew. */
+  #forgetNamespaceOf(ifindex: number | undefined, link: NetLink | undefined): void {
+    const before = this.#links?.find((one) => one.ifindex === ifindex);
+    if (link === undefined && before === undefined) return this.#forgetNamespaces();
+    const ids = new Set([link?.linkNetnsid, before?.linkNetnsid]);
+    for (const [key, id] of this.#nsids) {
+      if (!ids.has(id)) continue;
+      this.#nsids.delete(key);
+      this.#nsidsKnown = undefined;
+    }
   }
 
   #forgetNamespaces(): void {

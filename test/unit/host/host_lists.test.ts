@@ -84,6 +84,11 @@ test("asks for a namespace's id until it has one, and anew when a device has gon
   expect(look([key]).nsids).toBe(known);
   expect(look([]).nsids.size).toBe(0);
   look([key]);
+  // A device that has no part in it changes nothing.
+  run("ip", "link", "add", "fwo0", "type", "veth", "peer", "name", "fwo1");
+  const still = look([key]).nsids;
+  run("ip", "link", "del", "fwo0");
+  expect(look([key]).nsids).toBe(still);
   // The next namespace may get the id of one that is gone.
   run("ip", "link", "del", "fwh0");
   run("ip", "netns", "del", there);
