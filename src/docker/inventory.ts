@@ -1,6 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { isDeepStrictEqual } from "node:util";
 import { errorMessage } from "../errors.js";
+import { compareText, printable } from "../text.js";
 import { type EngineClient, type EngineVersion, REQUESTS_AT_A_TIME } from "./client.js";
 import { EngineHttpError } from "./http.js";
 import { KeyedQueue } from "./keyed_queue.js";
@@ -145,11 +146,11 @@ export class Inventory {
 
   #differs(id: string): boolean {
     const known = this.#known.get(id)?.endpoints.map((e) => e.endpointId);
-    return known?.sort(compare).join() !== this.#listed.get(id)?.endpointIds.join();
+    return known?.sort(compareText).join() !== this.#listed.get(id)?.endpointIds.join();
   }
 
   #someOf(ids: ReadonlySet<string>): string[] {
-    const sorted = [...ids].sort(compare);
+    const sorted = [...ids].sort(compareText);
     const at = sorted.findIndex((id) => id > this.#routineAt);
     const from = at === -1 ? 0 : at;
     const some = [...sorted.slice(from), ...sorted.slice(0, from)].slice(0, ROUTINE_INSPECTIONS);
@@ -165,7 +166,7 @@ export class Inventory {
   async #listNetworks(): Promise<void> {
     const raw = await this.source.networks(this.signal);
     const warnings: string[] = [];
-    const networks = readNetworks(raw, warnings).sort((a, b) => compare(a.id, b.id));
+    const networks = readNetworks(raw, warnings).sort((a, b) => compareText(a.id, b.id));
     if (isDeepStrictEqual([networks, warnings], [this.#networks, this.#networkWarnings])) return;
     this.#networks = networks;
     this.#networkWarnings = warnings;
@@ -180,7 +181,7 @@ export class Inventory {
       for (const { id } of queue) {
         for (const one of readAttachments(await this.#network(id))) {
           const { name, endpointIds } = listed.get(one.id) ?? { name: one.name, endpointIds: [] };
-          listed.set(one.id, { name, endpointIds: [...endpointIds, one.endpointId].sort(compare) });
+          listed.set(one.id, { name, endpointIds: [...endpointIds, one.endpointId].sort(compareText) });
         }
       }
     };
@@ -244,9 +245,9 @@ export class Inventory {
     return {
       ...engine,
       networks: this.#networks,
-      containers: [...this.#known.values()].sort((a, b) => compare(a.id, b.id)),
-      unsure: unsure.sort(compare),
-      warnings: [...this.#networkWarnings, ...this.#failed.values()].sort(compare),
+      containers: [...this.#known.values()].sort((a, b) => compareText(a.id, b.id)),
+      unsure: unsure.sort(compareText),
+      warnings: [...this.#networkWarnings, ...this.#failed.values()].sort(compareText),
     };
   }
 }
@@ -285,12 +286,4 @@ function label(item: unknown, field: string): string {
   const value =
     typeof item === "object" && item !== null ? (item as Record<string, unknown>)[field] : undefined;
   return typeof value === "string" ? printable(value) : "(unnamed)";
-}
-
-function printable(text: string): string {
-  return JSON.stringify(text.slice(0, 80)).slice(1, -1);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,6 +1,7 @@
 /** The labels that are fairway's, and which containers and networks one of them keeps on the engine's own path. Pure. */
 import { nearest } from "../config/nearest.js";
 import type { EngineNetwork, EngineState } from "../docker/model.js";
+import { compareText, printable, quoted } from "../text.js";
 import type { PlanWarning } from "./types.js";
 
 const PREFIX = "fairway.";
@@ -60,7 +61,7 @@ export function readBoolean(
   if (value !== undefined) return { value, problem: undefined };
   return {
     value: otherwise,
-    problem: `label ${label}: ${printable(text)} is not true or false: it is ignored`,
+    problem: `label ${label}: ${quoted(text)} is not true or false: it is ignored`,
   };
 }
 
@@ -84,7 +85,7 @@ export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): 
     if (!enabled) left.push({ what, id, name });
     const problems = what === "network" ? networkProblems(labels) : [];
     for (const line of problem === undefined ? problems : [problem, ...problems]) {
-      const message = `${what} ${printable(name).slice(1, -1)}: ${line}`;
+      const message = `${what} ${printable(name)}: ${line}`;
       warnings.push({ code: "label", message, transient: false });
     }
   };
@@ -105,17 +106,6 @@ function misspelt(labels: Labels, known: readonly string[]): string[] {
   return Object.keys(labels).flatMap((label) => {
     if (!label.startsWith(PREFIX) || LABELS.has(label)) return [];
     const near = nearest(label.slice(PREFIX.length), words);
-    return near === undefined
-      ? []
-      : [`label ${printable(label)} has no effect: did you mean ${PREFIX}${near}?`];
+    return near === undefined ? [] : [`label ${quoted(label)} has no effect: did you mean ${PREFIX}${near}?`];
   });
-}
-
-/** In quotes, nothing in it that a terminal would act on, and not too long. */
-export function printable(text: string): string {
-  return JSON.stringify(text.slice(0, 80));
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

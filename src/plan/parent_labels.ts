@@ -1,6 +1,7 @@
 /** What labels say of ipvlan and macvlan networks and their containers. Pure. */
 import type { EngineNetwork } from "../docker/model.js";
-import { HOST, type Labels, MASQUERADE, PUBLISH, printable, readBoolean } from "./labels.js";
+import { quoted } from "../text.js";
+import { HOST, type Labels, MASQUERADE, PUBLISH, readBoolean } from "./labels.js";
 
 export interface NetworkLabels {
   /** Host and containers reach each other. */
@@ -50,7 +51,7 @@ export function readPublishLabel(labels: Labels): {
     if (match !== null && isPort(hostPort) && isPort(containerPort)) {
       published.push({ hostPort, containerPort, proto });
     } else {
-      problems.push(`label ${PUBLISH}: ${printable(entry)} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`);
+      problems.push(`label ${PUBLISH}: ${quoted(entry)} is not HOST_PORT:CONTAINER_PORT[/tcp|udp]`);
     }
   }
   return { published, problems };

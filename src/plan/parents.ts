@@ -13,6 +13,7 @@ import {
 } from "../ip.js";
 import type { NetLink } from "../native/index.js";
 import { formatNetwork, type Network, networkHas, networkOf } from "../networks.js";
+import { compareText, printable } from "../text.js";
 import {
   type NetworkLabels,
   type PublishedLabel,
@@ -64,7 +65,7 @@ export function planParents(
     const parent = links.get(network.parent ?? "");
     if ((network.driver !== "ipvlan" && network.driver !== "macvlan") || parent === undefined) continue;
     const { labels, problems } = readNetworkLabels(network);
-    for (const problem of problems) warnings.push(warning(`network ${show(network.name)}: ${problem}`));
+    for (const problem of problems) warnings.push(warning(`network ${printable(network.name)}: ${problem}`));
     networks.set(network.id, { network, parent, labels });
   }
   const known = new Set(taken);
@@ -78,7 +79,8 @@ export function planParents(
       if (own.length === 0 || own.some((address) => known.has(address))) continue;
       for (const address of own) known.add(address);
       const { published, problems } = readPublishLabel(container.labels);
-      for (const problem of problems) warnings.push(warning(`container ${show(container.name)}: ${problem}`));
+      for (const problem of problems)
+        warnings.push(warning(`container ${printable(container.name)}: ${problem}`));
       const uplink = uplinks.find(({ ifindex }) => ifindex === on.parent.ifindex);
       const planned = planEndpoint(container, endpoint, { ...on, host, uplink, published });
       if (planned !== undefined) found.push({ planned, network: on.network, labels: on.labels, published });
@@ -240,12 +242,4 @@ export function addressesOfPlanned(
 
 function warning(message: string): PlanWarning {
   return { code: "parent_label", message, transient: false };
-}
-
-function show(text: string): string {
-  return JSON.stringify(text.slice(0, 80)).slice(1, -1);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

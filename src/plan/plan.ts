@@ -16,6 +16,7 @@ import {
   perFamily,
 } from "../ip.js";
 import type { NetLink } from "../native/index.js";
+import { compareText, printable } from "../text.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { type LeftToEngine, planLeftToEngine } from "./labels.js";
@@ -160,7 +161,7 @@ function planEndpoints(
   for (const name of filtered) {
     warnings.push({
       code: "bridging_filtered",
-      message: `network ${show(name)}: containers reach each other on the slow path: ${mayConcern(host.bridgingObstacle)}`,
+      message: `network ${printable(name)}: containers reach each other on the slow path: ${mayConcern(host.bridgingObstacle)}`,
       transient: false,
     });
   }
@@ -235,11 +236,11 @@ function planEndpoint(
   network: EngineNetwork,
   place: EndpointPlace,
 ): PlannedEndpoint | PlanWarning {
-  const who = `container ${show(container.name)} on network ${show(network.name)}`;
+  const who = `container ${printable(container.name)} on network ${printable(network.name)}`;
   const { bridge, nsid } = place;
   const bridgeMac = parseMac(bridge?.mac ?? "");
   if (bridge === undefined || bridgeMac === undefined) {
-    const message = `${who}: no bridge ${show(network.bridgeName ?? "")} on this host`;
+    const message = `${who}: no bridge ${printable(network.bridgeName ?? "")} on this host`;
     return { code: "endpoint_without_veth", message, transient: true };
   }
   const mac = parseMac(endpoint.mac ?? "");
@@ -330,7 +331,7 @@ function withoutDuplicates<T extends { planned: PlannedEndpoint }>(found: T[], w
     if (own.some((a) => addresses.has(a)) || devices.has(planned.ifindex) || ids.has(planned.endpointId)) {
       warnings.push({
         code: "endpoint_duplicate_address",
-        message: `container ${show(planned.container)} on network ${show(planned.network)}: another endpoint has its address or device`,
+        message: `container ${printable(planned.container)} on network ${printable(planned.network)}: another endpoint has its address or device`,
         transient: false,
       });
       return false;
@@ -350,12 +351,4 @@ function hostAddresses(host: HostState): Address[] {
     return usable ? [known] : [];
   });
   return [...new Set(addresses)].sort(compareAddresses);
-}
-
-function show(text: string): string {
-  return JSON.stringify(text.slice(0, 80)).slice(1, -1);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

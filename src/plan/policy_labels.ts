@@ -1,6 +1,7 @@
 /** What a container's labels say about who may reach its published ports. Pure. */
 import { formatNetwork, type Network, parseNetwork } from "../networks.js";
-import { ALLOW, DENY, type Labels, LIMIT, misspeltContainerLabels, printable } from "./labels.js";
+import { quoted } from "../text.js";
+import { ALLOW, DENY, type Labels, LIMIT, misspeltContainerLabels } from "./labels.js";
 
 const LIMIT_MOST = 1_000_000;
 const SECONDS = { s: 1, m: 60 } as const;
@@ -74,7 +75,7 @@ function readLimit(text: string): ConnectionLimit | { problem: string } {
   const burst = match?.[3] === undefined ? count : Number(match[3]);
   if (match === null || !isInRange(count) || !isInRange(burst)) {
     return {
-      problem: `${printable(text)} is not a rate of 1 to ${LIMIT_MOST} (100/s, 100/m, 100/s,burst=200)`,
+      problem: `${quoted(text)} is not a rate of 1 to ${LIMIT_MOST} (100/s, 100/m, 100/s,burst=200)`,
     };
   }
   return { rate: Math.ceil((count * 1000) / SECONDS[match[2] as keyof typeof SECONDS]), burst };

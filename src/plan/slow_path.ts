@@ -5,6 +5,7 @@
 
 import type { EngineNetwork, EngineState } from "../docker/model.js";
 import { type Address, FAMILIES, type Family, type PerFamily, perFamily } from "../ip.js";
+import { compareText } from "../text.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { isNat } from "./nat.js";
 
@@ -188,8 +189,4 @@ function routedPorts(
     }
   }
   return [...byKey.keys()].sort(compareText).flatMap((key) => byKey.get(key) ?? []);
-}
-
-function compareText(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }
