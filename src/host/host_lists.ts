@@ -62,7 +62,10 @@ export class HostLists {
   /** A namespace takes its devices with it, and another may get its id: that of a device that has gone is asked for anew. */
   #forgetNamespaceOf(ifindex: number | undefined, link: NetLink | undefined): void {
     const before = this.#links?.find((one) => one.ifindex === ifindex);
-    if (link === undefined && before === undefined) return this.#forgetNamespaces();
+    if (link === undefined && before === undefined) {
+      this.#forgetNamespaces();
+      return;
+    }
     const ids = new Set([link?.linkNetnsid, before?.linkNetnsid]);
     for (const [key, id] of this.#nsids) {
       if (!ids.has(id)) continue;
