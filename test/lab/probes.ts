@@ -58,8 +58,18 @@ export const learnedMtu = async (from: Namespace, to: string) => {
   return route?.metrics?.[0]?.mtu;
 };
 
-const setMtu = (lab: Lab, link: "client" | "internet", mtu: number) =>
-  run(["ip", "-n", lab.router.name, "link", "set", link, "mtu", `${mtu}`]);
+/**
+ * How large what the router sends there may be. By its route: a device with a small MTU also drops what is longer and comes in, but
+ * lets GSO packets through, so that an answer is lost as soon as a single segment of it is sent again.
+ */
+const setMtu = (lab: Lab, link: "client" | "internet", mtu: number) => {
+  const [network, source] = {
+    client: ["198.18.1.0/24", "198.18.1.1"],
+    internet: ["198.18.3.0/24", "198.18.3.1"],
+  }[link] as [string, string];
+  const route = [network, "dev", link, "proto", "kernel", "scope", "link", "src", source, "mtu", `${mtu}`];
+  return run(["ip", "-n", lab.router.name, "route", "replace", ...route]);
+};
 
 /** Every probe by its name. None changes anything that a later one could notice. */
 export const probes: Readonly<Record<string, (place: ProbePlace) => Promise<unknown>>> = {
