@@ -116,10 +116,6 @@ const FREE_ENDPOINT = endpointCodec.decode(Buffer.alloc(endpointCodec.size));
 const GENERATION_OFFSET = endpointCodec.encode({ ...FREE_ENDPOINT, generation: 1 }).indexOf(1);
 
 /** The slots in use. Most of 16,384 are free: only the generation is read of those. */
-export function readEndpoints(map: Maps["endpoints"], slots: number): Map<number, Endpoint> {
-  return decodeEndpoints(map, dump(map.kernel, slots));
-}
-
 function decodeEndpoints(map: Maps["endpoints"], batches: Dump): Map<number, Endpoint> {
   const endpoints = new Map<number, Endpoint>();
   for (const { keys, values, count } of batches) {

@@ -10,13 +10,6 @@ const GRACE_S = 5;
 /** A walk of the table holds up the daemon: it may take a hundredth of the time. */
 const DUTY = 100;
 
-/** What the sweep found, by family. */
-export interface SweepResult {
-  /** Entries that are left. */
-  entries: PerFamily<number>;
-  deleted: PerFamily<number>;
-}
-
 /** Runs the kernel's sweep. A program of bpf/flow_sweep.bpf.c, or a test's own. */
 export type SweepProgram = Pick<BpfProgram, "run">;
 
