@@ -4,7 +4,15 @@
  * loopback's as well, and masquerade all that the host sends into a network's bridge.
  */
 import { type Address, canonical, type Family } from "../ip.js";
-import { isEngines, NFT_FAMILY, type NftObject, parseRuleset, parseSaved, type Ruleset, type Saved } from "./firewall_rules.js";
+import {
+  isEngines,
+  NFT_FAMILY,
+  type NftObject,
+  parseRuleset,
+  parseSaved,
+  type Ruleset,
+  type Saved,
+} from "./firewall_rules.js";
 
 export interface EngineDials {
   /** Which of the host's addresses the rules translate: none, all but loopback's (docker-proxy is there), or all. */
