@@ -42,6 +42,8 @@ const patience = { unknown: isSlow ? 5000 : 2500, heard: isSlow ? 15_000 : 6000 
 const rounds = 4;
 /** So many ask at the same time. */
 const atOnce = isSlow ? 4 : 16;
+/** Who starts beside ten others would not be ready in the time in which one has to be. */
+const startedAtOnce = 2;
 
 /** Everybody, each with a process of its own. */
 export class Crowd {
@@ -52,9 +54,15 @@ export class Crowd {
 
   /** Starts everybody; returns when all listen. */
   static async start(members: readonly Member[], disposers: Disposers): Promise<Crowd> {
-    const start = async ({ name, namespace }: Member) =>
-      [name, await Peer.start(namespace, [port], disposers)] as const;
-    const peers = new Map(await Promise.all(members.map(start)));
+    const peers = new Map<string, Peer>();
+    const waiting = [...members];
+    const startNext = async (): Promise<void> => {
+      const member = waiting.shift();
+      if (member === undefined) return;
+      peers.set(member.name, await Peer.start(member.namespace, [port], disposers));
+      await startNext();
+    };
+    await Promise.all(Array.from({ length: startedAtOnce }, startNext));
     const questions = members.flatMap((from) =>
       members.filter((to) => to !== from).flatMap((to) => questionsOf(from.name, to)),
     );
