@@ -28,6 +28,9 @@ export const memberOf = (container: Container): Member => ({
  */
 export type Answers = ReadonlyMap<string, string>;
 
+/** Among what is expected: whatever is not "nothing". */
+export const anything = "anything";
+
 interface Asked {
   readonly title: string;
   readonly from: string;
@@ -69,6 +72,11 @@ export class Crowd {
     return new Crowd(peers, questions);
   }
 
+  /** Those of all questions. */
+  get titles(): string[] {
+    return this.questions.map(({ title }) => title);
+  }
+
   /** Everybody asks everybody; what has no answer is asked twice. */
   async ask(): Promise<Answers> {
     const first = await this.#ask(this.questions, patience.unknown);
@@ -81,7 +89,8 @@ export class Crowd {
     const answers = new Map(await this.#ask(this.questions, patience.unknown));
     for (let round = 0; round < rounds; round++) {
       const differing = this.questions.filter(
-        ({ title }) => before.get(title) !== "nothing" && answers.get(title) !== before.get(title),
+        ({ title }) =>
+          before.get(title) !== "nothing" && !isAsExpected(answers.get(title), before.get(title)),
       );
       for (const [title, answer] of await this.#ask(differing, patience.heard)) answers.set(title, answer);
     }
@@ -110,6 +119,9 @@ export class Crowd {
   }
 }
 
+const isAsExpected = (answer: string | undefined, expected: string | undefined) =>
+  expected === anything ? answer !== "nothing" : answer === expected;
+
 /** Whether the kernel gives up or the question does is a matter of time. */
 const nothingOr = (answer: string) => (answer === "unreachable" ? "nothing" : answer);
 
@@ -137,7 +149,7 @@ export const titleOf = (from: string, to: string, family: string, protocol: stri
 export function differences(before: Answers, now: Answers): string[] {
   const titles = [...new Set([...before.keys(), ...now.keys()])];
   return titles
-    .filter((title) => before.get(title) !== now.get(title))
+    .filter((title) => !isAsExpected(now.get(title), before.get(title)))
     .map((title) => `${title}: was ${before.get(title)}, is ${now.get(title)}`);
 }
 
