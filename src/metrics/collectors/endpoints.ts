@@ -84,8 +84,8 @@ export const endpoints: CollectorKind = {
           for (const direction of directions) {
             for (const path of paths) {
               const { packets, bytes } = endpoint[direction][path];
-              out.add(traffic[direction].packets, [container, project, network, path], Number(packets));
-              out.add(traffic[direction].bytes, [container, project, network, path], Number(bytes));
+              out.add(traffic[direction].packets, [container, project, network, path], packets);
+              out.add(traffic[direction].bytes, [container, project, network, path], bytes);
             }
           }
           const addresses = endpoint.addresses.join(",");
