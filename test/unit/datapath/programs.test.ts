@@ -10,7 +10,7 @@ import { expect, onTestFinished, test } from "vitest";
 import { Datapath } from "../../../src/datapath/datapath.js";
 import { familyMaps } from "../../../src/datapath/families.js";
 import { Pins } from "../../../src/datapath/pins.js";
-import { kernelSettings } from "../../../src/datapath/programs.js";
+import { isMisfit, kernelSettings } from "../../../src/datapath/programs.js";
 import {
   FLOW_TICK_SHIFT,
   type Flow,
@@ -199,4 +199,15 @@ test.each([
   ["7.0.1", 32, 128],
 ])("a kernel %s is asked for no more than it knows", (kernel, mark, ipv6) => {
   expect(kernelSettings(kernel)).toEqual({ fib_mark_flag: mark, ipv6_checksum_flag: ipv6 });
+});
+
+test("a kernel whose conntrack functions don't fit each other is told from one that lacks them", () => {
+  const refused =
+    "load program parent_egress: Invalid argument (EINVAL): kernel function bpf_ct_set_nat_info R1 expected pointer to STRUCT nf_conn___init but R1 has a pointer to STRUCT nf_conn___init";
+  expect(isMisfit(new Error(refused))).toBe(true);
+  expect(isMisfit(new Error(`the kernel lacks conntrack functions for BPF programs (${refused})`))).toBe(
+    true,
+  );
+  expect(isMisfit(new Error("calling invalid kernel function bpf_ct_set_nat_info"))).toBe(false);
+  expect(isMisfit(new Error("Permission denied (EACCES)"))).toBe(false);
 });
