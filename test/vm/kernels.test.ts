@@ -14,18 +14,8 @@ const minutes = (count: number) => count * 60_000;
 
 /** cost.test.ts compares with figures of another kernel's verifier. */
 const programTests = [
-  ...[
-    "adoption",
-    "bridge",
-    "conntrack-sync",
-    "counting",
-    "filtered",
-    "learning",
-    "learned-only",
-    "live",
-    "masquerade",
-  ],
-  "parents",
+  ...["adoption", "bridge", "conntrack-sync", "counting", "filtered", "learned-only", "learning"],
+  ...["live", "masquerade", "parents"],
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];
 
