@@ -75,15 +75,19 @@ export async function scrape(options: ScrapeOptions): Promise<ScrapeResult> {
       const watch = watchLoop();
       const before = process.cpuUsage();
       const start = performance.now();
-      const pieces = await metrics.scrape();
+      const { pieces, done } = await metrics.scrape();
       const wall = performance.now() - start;
       const { user, system } = process.cpuUsage(before);
       const held = await watch();
-      if (round < 0) continue;
+      if (round < 0) {
+        done();
+        continue;
+      }
       result.wall.push(wall);
       result.cpu.push((user + system) / 1000);
       result.held.push(held);
       const text = Buffer.concat(pieces).toString();
+      done();
       result.bytes = text.length;
       result.series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length;
     }

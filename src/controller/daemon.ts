@@ -12,6 +12,7 @@ import type { FirewallState, HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
 import { ParentKeeper } from "../parents/keeper.js";
+import { likelyEndpointDevices } from "../plan/endpoint_devices.js";
 import { Planner } from "../plan/planner.js";
 import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
@@ -315,9 +316,12 @@ export class Daemon implements MetricsSource {
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
   async #lookAtEngine(): Promise<EngineState> {
     if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      // The rules are read while the containers are inspected.
-      const ahead = (networks: readonly EngineNetwork[]) =>
-        void this.#lookAtFirewall(networks, this.#hostLists.look(new Set())).catch(() => undefined);
+      // While the containers are inspected the rules are read, and programs attached where they are likely to be wanted.
+      const ahead = (networks: readonly EngineNetwork[]) => {
+        const host = this.#hostLists.look(new Set());
+        void this.#lookAtFirewall(networks, host).catch(() => undefined);
+        this.#datapath?.attachAhead(likelyEndpointDevices(networks, host.links));
+      };
       const engine = await this.#inventory.look(this.#engine, ahead);
       return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
     }

@@ -173,6 +173,11 @@ export class Datapath {
     };
   }
 
+  /** Before apply(), while it is not known yet what there is to be of endpoints; see Applier.attachAhead(). */
+  attachAhead(ifindexes: readonly number[]): void {
+    this.#applier.attachAhead(ifindexes);
+  }
+
   #hostSocketWarnings(): PlanWarning[] {
     const { obstacle } = this.#hostSockets;
     if (obstacle === undefined) return [];
@@ -215,6 +220,7 @@ export class Datapath {
 
   /** Lets go of the kernel's objects; everything that is pinned stays and goes on. */
   close(): void {
+    this.#applier.close();
     this.#attachments.close();
     this.#xdp.close();
     this.#hostSockets.close();

@@ -141,7 +141,8 @@ function flagsOf({ bridging, parent }: PlannedEndpoint): number {
     (parent === undefined ? 0 : EndpointFlags.PARENT) |
     (parent?.host ? EndpointFlags.HOST : 0) |
     (parent?.translated ? EndpointFlags.TRANSLATED : 0) |
-    (parent?.route ? EndpointParentFlags.ROUTE : 0)
+    (parent?.route ? EndpointParentFlags.ROUTE : 0) |
+    (parent?.driver === "macvlan" && parent.mode === "bridge" ? EndpointFlags.SIBLINGS : 0)
   );
 }
 

@@ -2,12 +2,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { formatMetricsAddress, type MetricsAddress } from "../config/schema.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
+import type { Scrape } from "./metrics.js";
 import type { TargetGroup } from "./service_discovery.js";
 
 export interface MetricsServerOptions {
   address: MetricsAddress;
-  /** The text of /metrics, in pieces. */
-  scrape: () => Promise<Buffer[]>;
+  /** The text of /metrics. */
+  scrape: () => Promise<Scrape>;
   contentType: string;
   /** What /sd answers; undefined while the engine has not been seen. */
   targets: () => TargetGroup[] | undefined;
@@ -54,8 +55,11 @@ async function answer(
     return send(response, 405, "only GET\n");
   }
   switch (request.url?.split("?", 1)[0]) {
-    case "/metrics":
-      return sendPieces(response, 200, await options.scrape(), options.contentType);
+    case "/metrics": {
+      const { pieces, done } = await options.scrape();
+      whenClosed(response, done);
+      return sendPieces(response, 200, pieces, options.contentType);
+    }
     case "/sd": {
       const targets = options.targets();
       if (targets === undefined) return send(response, 503, "the engine has not been seen yet\n");
@@ -89,8 +93,16 @@ function sendPieces(response: ServerResponse, status: number, pieces: readonly B
     "content-length": pieces.reduce((length, piece) => length + piece.length, 0),
     "x-content-type-options": "nosniff",
   });
+  // In as few calls of the kernel as there can be.
+  response.cork();
   for (const piece of pieces) response.write(piece);
   response.end();
+}
+
+/** Calls `then` once the last byte has gone, or can't any more. */
+function whenClosed(response: ServerResponse, then: () => void): void {
+  if (response.closed || response.destroyed) then();
+  else response.once("close", then);
 }
 
 function listen(server: Server, address: MetricsAddress): Promise<void> {

@@ -34,7 +34,12 @@ export interface ChildChanges {
   route?: number;
   announce?: boolean;
   mtu?: number;
+  /** On macvlan, in mode bridge or another: with a MAC of its own, childMac. */
+  macvlan?: "bridge" | "private";
 }
+
+/** The MACs that they have on macvlan. */
+export const childMac = { one: "02:42:0a:00:00:01", two: "02:42:0a:00:00:02" } as const;
 
 export class OnParent extends FamilyDatapath {
   readonly child: { one: Address; two: Address };
@@ -46,7 +51,8 @@ export class OnParent extends FamilyDatapath {
 
   /** Puts a container there; see ChildChanges. */
   put(name: "one" | "two" = "one", changes: ChildChanges = {}): Endpoint {
-    const { host = true, masquerade = false, published = false, route, announce = false } = changes;
+    const { host = true, masquerade = false, published = false, macvlan } = changes;
+    const { route, announce = false } = changes;
     const parent = changes.parent ?? this.datapath.device.uplink0;
     const flags =
       (masquerade ? EndpointIpFlags.MASQUERADE : 0) | (announce ? EndpointIpParentFlags.ANNOUNCE : 0);
@@ -59,8 +65,9 @@ export class OnParent extends FamilyDatapath {
         EndpointFlags.PARENT |
         (host ? EndpointFlags.HOST : 0) |
         (masquerade || published ? EndpointFlags.TRANSLATED : 0) |
-        (route === undefined ? 0 : EndpointParentFlags.ROUTE),
-      mac: parseMac(mac.uplink) ?? new Uint8Array(6),
+        (route === undefined ? 0 : EndpointParentFlags.ROUTE) |
+        (macvlan === "bridge" ? EndpointFlags.SIBLINGS : 0),
+      mac: parseMac(macvlan === undefined ? mac.uplink : childMac[name]) ?? new Uint8Array(6),
       bridgeMac: parseMac(mac.uplink) ?? new Uint8Array(6),
       ipv4: { address: child[4][name], snatAddress: ANY[4], flags },
       ipv6: { address: child[6][name], snatAddress: ANY[6], flags },

@@ -18,6 +18,7 @@ const attachments = {
   mode: "tcx",
   list: () => [],
   together: <T>(work: () => T) => work(),
+  series: <T>(work: () => Promise<T>) => work(),
   attach: () => true,
   detach() {},
   after: () => [],

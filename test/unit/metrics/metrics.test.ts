@@ -5,7 +5,16 @@ import { container, endpoint, FakeSource, status } from "./source.js";
 function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
   const source = new FakeSource();
   const metrics = createMetrics({ source, version: "0.1.0", kernel: "6.1.0", ...options });
-  return { source, metrics, scrape: async () => Buffer.concat(await metrics.scrape()).toString() };
+  return {
+    source,
+    metrics,
+    scrape: async () => {
+      const { pieces, done } = await metrics.scrape();
+      const text = Buffer.concat(pieces).toString();
+      done();
+      return text;
+    },
+  };
 }
 
 /** The samples (no comments) whose name starts so. */
