@@ -95,10 +95,14 @@ static __always_inline __s64 icmp_sum_about(struct __sk_buff *skb, __u32 length)
 	__u64 sum = 0;
 
 	scratch = bpf_map_lookup_elem(&icmp_scratch, &zero);
-	if (!scratch || !length || length > ICMP_ABOUT_MAX)
+	if (!scratch || !length)
+		return -1;
+	/* One comparison each, or older verifiers forget the bounds. */
+	barrier_var(length);
+	if (length > ICMP_ABOUT_MAX)
 		return -1;
 	/* What is read last may end within a word. */
-	scratch->words[(length / sizeof(__u32)) % (ICMP_ABOUT_WORDS + 1)] = 0;
+	scratch->words[length / sizeof(__u32)] = 0;
 	if (bpf_skb_load_bytes(skb, IP_OFFSET, scratch->words, length))
 		return -1;
 	for (__u32 i = 0; i < ICMP_ABOUT_WORDS && i * sizeof(__u32) < length; i++)
