@@ -50,7 +50,8 @@ export class Applier {
         plan: Plan;
         xdp: ReadonlyMap<number, number> | undefined;
         raw: RawState;
-        wanted: Attachment[];
+        /** All that is wanted, as it was listed. */
+        present: Attachment[];
         result: Omit<ApplyResult, "warnings">;
       }
     | undefined;
@@ -99,9 +100,8 @@ export class Applier {
       ahead === 0 &&
       settled?.plan === plan &&
       isDeepStrictEqual(settled.xdp, xdp) &&
-      isSameRaw(settled.raw, raw) &&
-      missingOf(settled.wanted, present).length === 0 &&
-      settled.wanted.length === present.length
+      isSameList(settled.present, present) &&
+      isSameRaw(settled.raw, raw)
     ) {
       return { ...settled.result, warnings: this.#chainWarnings(plan) };
     }
@@ -117,11 +117,12 @@ export class Applier {
     deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     const slotsRead = this.#slotsInUse;
     this.#slotsInUse = last + 1;
-    added += await this.#attaching.attach(missingOf(wanted, present));
+    const missing = missingOf(wanted, present);
+    added += await this.#attaching.attach(missing);
     const { placed } = changes.placement;
     const result = { added, removed, placed, changes };
-    if (added + removed === 0 && slotsRead === this.#slotsInUse && changes.nextGeneration === undefined)
-      this.#settled = { plan, xdp, raw, wanted, result };
+    const isSettled = added + removed + missing.length === 0 && changes.nextGeneration === undefined;
+    if (isSettled && slotsRead === this.#slotsInUse) this.#settled = { plan, xdp, raw, present, result };
     return { ...result, warnings: this.#chainWarnings(plan) };
   }
 
@@ -256,6 +257,11 @@ export class Applier {
     });
     return surplus.length;
   }
+}
+
+/** Attachments are listed as the same objects as long as they are there. */
+function isSameList(a: readonly Attachment[], b: readonly Attachment[]): boolean {
+  return a.length === b.length && a.every((attachment, at) => attachment === b[at]);
 }
 
 function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {

@@ -60,7 +60,7 @@ export interface Attachment {
  */
 export interface Attachments {
   readonly mode: AttachMode;
-  /** What is attached now; links whose device is gone are dropped on the way. */
+  /** What is attached now, each as the same object as long as it is; links whose device is gone are dropped on the way. */
   list(): Attachment[];
   /** Runs what attaches and detaches several programs, which costs less than one by one. */
   together<T>(work: () => T): T;
