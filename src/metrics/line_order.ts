@@ -6,15 +6,17 @@ import type { WrittenLines } from "./line_text.js";
  */
 export class LineOrder {
   readonly labels: string[];
-  readonly hashes: number[];
-  /** For each line its place in the last scrape, or -1 - its place among those that are new. */
-  readonly from: number[];
+  /** For each line its place in the last scrape, or -1 - its place among those that are new; longer than there are lines. */
+  from: Int32Array;
+  /** Of the labels; as long as `from`. */
+  hashes: Int32Array;
   /** Places in this scrape of those that are new. */
   readonly fresh: number[] = [];
   /** For each line of the last scrape its place in this one, or -1. */
   readonly #to: Int32Array;
   /** The line of the last scrape that follows if nothing more is different. */
   #next: number;
+  #count: number;
   /** Open addressing: 1 + a place in the last scrape, or -1 - a place in this one of a new line; 0: free. */
   #table = new Int32Array(0);
 
@@ -29,16 +31,22 @@ export class LineOrder {
     private readonly stride: number,
   ) {
     this.labels = before.labels.slice(0, count * stride);
-    this.hashes = Array.from(before.hashes.subarray(0, count));
-    this.from = Array.from({ length: count }, (_, at) => at);
+    const room = Math.max(count, before.count) + 8;
+    this.from = new Int32Array(room);
+    this.hashes = new Int32Array(room);
+    this.hashes.set(before.hashes.subarray(0, count));
     this.#to = new Int32Array(before.count).fill(-1);
-    for (let at = 0; at < count; at++) this.#to[at] = at;
+    for (let at = 0; at < count; at++) {
+      this.from[at] = at;
+      this.#to[at] = at;
+    }
+    this.#count = count;
     this.#next = count;
     this.#fillTable();
   }
 
   get count(): number {
-    return this.from.length;
+    return this.#count;
   }
 
   /** @returns the line's place; below `count` as it was before: it has been added already */
@@ -69,8 +77,14 @@ export class LineOrder {
 
   #push(from: number, labels: readonly string[], hash: number): number {
     for (let i = 0; i < this.stride; i++) this.labels.push(labels[i] as string);
-    this.hashes.push(hash);
-    return this.from.push(from) - 1;
+    const at = this.#count++;
+    if (at === this.from.length) {
+      this.from = longer(this.from);
+      this.hashes = longer(this.hashes);
+    }
+    this.from[at] = from;
+    this.hashes[at] = hash;
+    return at;
   }
 
   #fillTable(): void {
@@ -102,6 +116,12 @@ export class LineOrder {
 export function sameLabels(all: readonly string[], at: number, labels: readonly string[]): boolean {
   for (let i = 0; i < labels.length; i++) if (all[at + i] !== labels[i]) return false;
   return true;
+}
+
+function longer(array: Int32Array): Int32Array {
+  const twice = new Int32Array(2 * array.length);
+  twice.set(array);
+  return twice;
 }
 
 /** FNV-1a over UTF-16 units. */

@@ -71,7 +71,7 @@ export interface Sources {
   /** The figures of now. */
   readonly values: Float64Array;
   /** For each line its place in `before`, or -1 - its place in `fresh`; undefined: the same place. */
-  readonly from: readonly number[] | undefined;
+  readonly from: Int32Array | undefined;
   readonly fresh: FreshLines;
   /** Whether the pieces of `before` may be written over. */
   readonly ours: boolean;

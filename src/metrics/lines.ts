@@ -80,7 +80,7 @@ export class Lines {
     if (this.#count < before.count) this.#order ??= new LineOrder(before, this.#count, this.stride);
     const order = this.#order;
     const now = order === undefined ? before : new WrittenLines(order.count, order.labels);
-    if (order !== undefined) now.hashes.set(order.hashes);
+    if (order !== undefined) now.hashes.set(order.hashes.subarray(0, order.count));
     const sources = { before, now, values: this.#values, from: order?.from, fresh: this.#fresh, ours };
     for (let begin = 0; begin < now.count; begin += PIECE) yield writePiece(sources, begin);
     this.#written = now;
