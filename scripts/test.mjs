@@ -21,7 +21,9 @@ function parse(words) {
   const known = suites.map(({ name }) => name);
   const option = words.find((word) => word.startsWith("-"));
   if (option !== undefined)
-    throw new Failure(`${option}: no options are taken, only suites (${known.join(", ")}) and parts of names`);
+    throw new Failure(
+      `${option}: no options are taken, only suites (${known.join(", ")}) and parts of names`,
+    );
   const chosen = words.filter((word) => known.includes(word));
   return {
     chosen: suites.filter(({ name, always }) => (chosen.length > 0 ? chosen.includes(name) : always)),
