@@ -50,8 +50,8 @@ async function fetchKernel(debian, series, progress) {
   const name = version && packagesIn(debian.field(meta, version, "Depends"), /^linux-image-\d\S*$/)[0];
   if (!version || !name) throw new Failure(`Debian 12, 13's and its own backports have no kernel ${series}`);
   const release = name.slice("linux-image-".length);
-  // Newer ones have the image and the modules in packages of their own.
-  const parts = packagesIn(debian.field(name, version, "Depends"), /^linux-(binary|modules)-\d\S*$/);
+  // Newer ones have the image, the modules, and the list of what is built in, in packages of their own.
+  const parts = packagesIn(debian.field(name, version, "Depends"), /^linux-(base|binary|modules)-\d\S*$/);
   const building = mkdtempSync(join(kernelsDir, `.${series}-`));
   try {
     const content = join(building, "content");

@@ -19,6 +19,7 @@ import { addressesOf, familyMaps } from "./families.js";
 import { writeFitting } from "./fitting.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
+import { parentFilter } from "./parent_filter.js";
 import { isOnParent, type PlacedEndpoint, SLOTS } from "./slots.js";
 
 const IPPROTO_UDP = 17;
@@ -49,7 +50,8 @@ export class Applier {
         plan: Plan;
         xdp: ReadonlyMap<number, number> | undefined;
         raw: RawState;
-        wanted: Attachment[];
+        /** All that is wanted, as it was listed. */
+        present: Attachment[];
         result: Omit<ApplyResult, "warnings">;
       }
     | undefined;
@@ -98,9 +100,8 @@ export class Applier {
       ahead === 0 &&
       settled?.plan === plan &&
       isDeepStrictEqual(settled.xdp, xdp) &&
-      isSameRaw(settled.raw, raw) &&
-      missingOf(settled.wanted, present).length === 0 &&
-      settled.wanted.length === present.length
+      isSameList(settled.present, present) &&
+      isSameRaw(settled.raw, raw)
     ) {
       return { ...settled.result, warnings: this.#chainWarnings(plan) };
     }
@@ -111,15 +112,17 @@ export class Applier {
     const wanted = wantedAttachments(changes, plan);
     let removed = this.#remove(changes);
     removed += this.#detach(wanted, present);
+    this.#filter(changes, plan);
     let added = ahead + this.#add(changes);
     deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     const slotsRead = this.#slotsInUse;
     this.#slotsInUse = last + 1;
-    added += await this.#attaching.attach(missingOf(wanted, present));
+    const missing = missingOf(wanted, present);
+    added += await this.#attaching.attach(missing);
     const { placed } = changes.placement;
     const result = { added, removed, placed, changes };
-    if (added + removed === 0 && slotsRead === this.#slotsInUse && changes.nextGeneration === undefined)
-      this.#settled = { plan, xdp, raw, wanted, result };
+    const isSettled = added + removed + missing.length === 0 && changes.nextGeneration === undefined;
+    if (isSettled && slotsRead === this.#slotsInUse) this.#settled = { plan, xdp, raw, present, result };
     return { ...result, warnings: this.#chainWarnings(plan) };
   }
 
@@ -194,6 +197,14 @@ export class Applier {
     return added;
   }
 
+  /** Before the endpoints that it is to let the programs find. */
+  #filter({ placement }: Changes, { hostAddresses }: Plan): void {
+    const { parent_filter: map } = this.maps;
+    const endpoints = [...placement.kept, ...placement.placed].map(({ endpoint }) => endpoint);
+    const bits = map.value.encode(parentFilter(endpoints, hostAddresses));
+    if (map.kernel.get(map.key.encode(0))?.equals(bits) !== true) map.kernel.set(map.key.encode(0), bits);
+  }
+
   #write(name: FilledMap, entries: RawEntry[]): number {
     const written = writeFitting(this.maps[name].kernel, entries);
     const left = entries.length - written;
@@ -246,6 +257,11 @@ export class Applier {
     });
     return surplus.length;
   }
+}
+
+/** Attachments are listed as the same objects as long as they are there. */
+function isSameList(a: readonly Attachment[], b: readonly Attachment[]): boolean {
+  return a.length === b.length && a.every((attachment, at) => attachment === b[at]);
 }
 
 function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {

@@ -3,7 +3,9 @@ import { layoutHash } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
+import { Announcer } from "./announcer.js";
 import { Applier, type ApplyResult } from "./apply.js";
+import { Epoch } from "./epoch.js";
 import { GracePeriods } from "./grace_periods.js";
 import { handOverFlows } from "./handover.js";
 import { HostSockets } from "./host_sockets.js";
@@ -41,7 +43,9 @@ export class Datapath {
   readonly #loaded: LoadedPrograms;
   readonly #attachments: Attachments;
   readonly #applier: Applier;
+  readonly #announcer: Announcer;
   readonly #policy: PolicyApplier;
+  readonly #epoch: Epoch;
   readonly #xdp: XdpLinks;
   readonly #hostSockets: HostSockets;
   readonly #sweep: Sweep;
@@ -59,7 +63,9 @@ export class Datapath {
     this.#maps = loaded.maps;
     this.#attachments = attachments;
     this.#applier = new Applier(loaded.maps, attachments, options.log);
+    this.#announcer = new Announcer(loaded.programs.parent_announce, options.log);
     this.#policy = new PolicyApplier(loaded.maps, options.log);
+    this.#epoch = new Epoch(loaded.maps.control);
     this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
     this.#hostSockets = new HostSockets(pins, loaded, options.log);
     this.#sweep = new Sweep(
@@ -159,6 +165,7 @@ export class Datapath {
     const host = this.#hostSockets.reconcile(plan);
     // After a start too: they may have gone while no daemon ran.
     if (this.#plan === undefined || result.changes.gone.length > 0) this.#hostSockets.redialStale();
+    this.#announcer.tell(result.placed);
     this.#placed = result.placed;
     this.#plan = plan;
     return {
@@ -190,7 +197,7 @@ export class Datapath {
       return result;
     } finally {
       // Also after half of the lists: when they are compared again, that half is no change any more.
-      if (stricter) this.bumpEpoch();
+      if (stricter) this.#epoch.raiseTwice();
     }
   }
 
@@ -203,10 +210,7 @@ export class Datapath {
 
   /** Voids every flow entry: packets find their way anew. */
   bumpEpoch(): number {
-    const control = this.#maps.control.get(0) ?? { epoch: 0, nextGeneration: 1, policy: 0 };
-    const epoch = control.epoch >= 0xffffffff ? 1 : control.epoch + 1;
-    this.#maps.control.set(0, { ...control, epoch });
-    return epoch;
+    return this.#epoch.raise();
   }
 
   /** Has idle and void flow entries taken out, and the others counted. */
@@ -217,6 +221,7 @@ export class Datapath {
   /** Lets go of the kernel's objects; everything that is pinned stays and goes on. */
   close(): void {
     this.#applier.close();
+    this.#epoch.close();
     this.#attachments.close();
     this.#xdp.close();
     this.#hostSockets.close();

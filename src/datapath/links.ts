@@ -17,7 +17,7 @@ import { isHostSocketPin } from "./host_sockets.js";
 import { type Pins, unpin } from "./pins.js";
 import { isXdpPin } from "./xdp.js";
 
-/** Where each program goes; flow_sweep is run, not attached. */
+/** Where each program goes; flow_sweep and parent_announce are run, not attached. */
 const DIRECTIONS = {
   uplink_ingress: "ingress",
   uplink_ingress_l3: "ingress",
@@ -60,7 +60,7 @@ export interface Attachment {
  */
 export interface Attachments {
   readonly mode: AttachMode;
-  /** What is attached now; links whose device is gone are dropped on the way. */
+  /** What is attached now, each as the same object as long as it is; links whose device is gone are dropped on the way. */
   list(): Attachment[];
   /** Runs what attaches and detaches several programs, which costs less than one by one. */
   together<T>(work: () => T): T;

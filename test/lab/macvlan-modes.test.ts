@@ -86,6 +86,18 @@ onEveryEngine(
       const fairway = await stage.lab.fairway();
       for (const { mode, containers } of networks) await fairway.knows(containers[0], networkOf(mode));
       expect(differences(expected, await crowd.askAgain(expected))).toEqual([]);
+      const metrics = await fairway.metrics();
+      for (const { mode, number, containers } of networks) {
+        const labels = { driver: "macvlan", driver_mode: mode, bridge: `eth${number}` };
+        const named = metrics.find("fairway_endpoint_info", labels).map(({ labels }) => labels.container);
+        expect(named.sort()).toEqual([...containers]);
+        // Each was reached from outside by now, and has answered.
+        for (const container of containers)
+          for (const direction of ["receive", "transmit"])
+            expect(
+              metrics.sum(`fairway_endpoint_${direction}_packets_total`, { container, path: "slow" }),
+            ).toBeGreaterThan(0);
+      }
       // By the switch and back, or from one to the other within the parent: each is counted at both ends.
       for (const [from, to] of [
         ["vepa1", "vepa2"],

@@ -15,7 +15,7 @@ const minutes = (count: number) => count * 60_000;
 /** cost.test.ts compares with figures of another kernel's verifier. */
 const programTests = [
   ...["adoption", "bridge", "conntrack-sync", "counting", "filtered", "learning", "live", "masquerade"],
-  "parents",
+  ...["parents", "parents-routed"],
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];
 

@@ -294,6 +294,22 @@ describe("metrics", () => {
     expect(text).not.toContain("hush");
   });
 
+  it("names the driver and its mode, and the parent, of endpoints on ipvlan and macvlan", async () => {
+    const { source, scrape } = setUp();
+    const [bridge] = source.engineState?.networks ?? [];
+    if (bridge === undefined || source.engineState === undefined) throw new Error("no network");
+    const { bridgeName: _, ...more } = bridge;
+    source.engineState.networks = [{ ...more, name: "lan", driver: "macvlan", parent: "eth1", mode: "vepa" }];
+    source.endpoints = [endpoint({ network: "lan", device: "eth1", bridge: "eth1" })];
+    const text = await scrape();
+    expect(samples(text, "fairway_network_info")[0]).toContain(
+      'network="lan",driver="macvlan",driver_mode="vepa",bridge="eth1"',
+    );
+    expect(samples(text, "fairway_endpoint_info")[0]).toContain(
+      'network="lan",driver="macvlan",driver_mode="vepa",',
+    );
+  });
+
   it("has cAdvisor's names only where they are wanted, with both paths and the drops in them", async () => {
     expect(await setUp().scrape()).not.toContain("container_network");
     const { source, scrape } = setUp({ cadvisor: true });
