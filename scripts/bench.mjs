@@ -39,10 +39,15 @@ npm run bench -- --reconcile N [--starts N] [--rounds N]
 How long the control plane takes with N running containers on an engine 29: from nothing, with nothing to do, and from a container's
 start to its port on the fast path (--starts of them, default 50). Making 1,000 containers takes about ten minutes and 8 GB.
 
-npm run bench -- --scrape [--containers N] [--ports N] [--rounds N]
+npm run bench -- --scrape [--containers N] [--ports N] [--replaced N] [--rounds N]
 
-What a scrape of /metrics takes with N containers (1000) and N published ports each (3): time, CPU time, the longest time that it
-holds up the daemon, memory. No engine and no traffic; the maps are the kernel's.
+What a scrape of /metrics takes with N containers (1000) and N published ports each (3), --replaced of them others at each scrape (0):
+time, CPU time, the longest time that it holds up the daemon, memory. No engine and no packets; the maps are the kernel's.
+
+npm run bench -- --scrape --live [--containers N] [--ports N] [--open N] [--rounds N]
+
+The same of a daemon with real containers on an engine 29 and --open UDP flows (100000). Making 1,000 containers takes about ten
+minutes and 8 GB.
 
 Ctrl-C takes everything down.`;
 
@@ -54,19 +59,29 @@ await main(async () => {
   }
   await setupBuild();
   await setupRun();
-  if (!asked.scrape) await setupTest();
-  if (!asked.scrape && asked.engine === "29") await buildEngine29();
+  const mapsOnly = asked.scrape && !asked.live;
+  if (!mapsOnly) await setupTest();
+  if (!mapsOnly && asked.engine === "29") await buildEngine29();
   await build();
   await buildLabLibrary();
   const colour = process.stdout.isTTY === true && !process.env.NO_COLOR;
   const progress = (/** @type {string} */ text) => console.error(`  ${text}`);
   // The compiled lab lies elsewhere than what it was compiled from.
   process.env.FAIRWAY_NATIVE ??= join(buildDir, "Release/fairway_native.node");
+  if (asked.scrape && asked.live) {
+    const { scrapeLive, liveScrapeText } = await import(join(buildDir, "lab/bench/scrape-live.js"));
+    const { containers, ports: portsEach, open: flows, rounds } = asked;
+    const result = await scrapeLive({ containers, portsEach, flows, rounds, progress });
+    console.log(asked.output === "json" ? JSON.stringify(result, undefined, 2) : liveScrapeText(result));
+    console.error(`done in ${elapsed()}`);
+    return;
+  }
   if (asked.scrape) {
     const { scrape, scrapeTable } = await import(join(buildDir, "lab/bench/scrape.js"));
     const result = await scrape({
       containers: asked.containers,
       portsEach: asked.ports,
+      replaced: asked.replaced,
       rounds: asked.rounds,
     });
     console.log(asked.output === "json" ? JSON.stringify(result, undefined, 2) : scrapeTable(result, colour));
@@ -139,8 +154,11 @@ function options() {
         only: text,
         scale: flag,
         scrape: flag,
+        live: flag,
+        open: { ...text, default: "100000" },
         containers: { ...text, default: "1000" },
         ports: { ...text, default: "3" },
+        replaced: { ...text, default: "0" },
         flows: text,
         reconcile: text,
         starts: { ...text, default: "50" },
@@ -156,8 +174,11 @@ function options() {
       only: values.only?.split(","),
       scale: values.scale,
       scrape: values.scrape,
+      live: values.live,
+      open: number("open", values.open, 1_000_000),
       containers: number("containers", values.containers, 16_384),
       ports: number("ports", values.ports, 60),
+      replaced: values.replaced === "0" ? 0 : number("replaced", values.replaced, 1_000),
       flows: values.flows === undefined ? undefined : number("flows", values.flows, 10_000_000),
       reconcile: values.reconcile === undefined ? undefined : number("reconcile", values.reconcile, 10_000),
       starts: number("starts", values.starts, 1_000),

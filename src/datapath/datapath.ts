@@ -3,6 +3,7 @@ import { layoutHash } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
+import { Announcer } from "./announcer.js";
 import { Applier, type ApplyResult } from "./apply.js";
 import { Epoch } from "./epoch.js";
 import { GracePeriods } from "./grace_periods.js";
@@ -42,6 +43,7 @@ export class Datapath {
   readonly #loaded: LoadedPrograms;
   readonly #attachments: Attachments;
   readonly #applier: Applier;
+  readonly #announcer: Announcer;
   readonly #policy: PolicyApplier;
   readonly #epoch: Epoch;
   readonly #xdp: XdpLinks;
@@ -61,6 +63,7 @@ export class Datapath {
     this.#maps = loaded.maps;
     this.#attachments = attachments;
     this.#applier = new Applier(loaded.maps, attachments, options.log);
+    this.#announcer = new Announcer(loaded.programs.parent_announce, options.log);
     this.#policy = new PolicyApplier(loaded.maps, options.log);
     this.#epoch = new Epoch(loaded.maps.control);
     this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
@@ -162,6 +165,7 @@ export class Datapath {
     const host = this.#hostSockets.reconcile(plan);
     // After a start too: they may have gone while no daemon ran.
     if (this.#plan === undefined || result.changes.gone.length > 0) this.#hostSockets.redialStale();
+    this.#announcer.tell(result.placed);
     this.#placed = result.placed;
     this.#plan = plan;
     return {

@@ -4,10 +4,13 @@
  */
 import type { Address } from "../ip.js";
 
-/** Packets and bytes since the endpoint came to be; summed over all CPUs. Bytes from the IP header on. */
+/**
+ * Packets and bytes since the endpoint came to be; summed over all CPUs, exact up to 2^53 (285 years of a million packets a second). Bytes
+ * from the IP header on.
+ */
 export interface TrafficCounter {
-  packets: bigint;
-  bytes: bigint;
+  packets: number;
+  bytes: number;
 }
 
 /** The two ways through the host. */
@@ -95,14 +98,14 @@ export interface PortReading {
 /** Sockets of the host's processes that dialled a published port. */
 export interface HostPortReading extends PortReading {
   /** Led straight to the container. */
-  led: bigint;
+  led: number;
   /** Left on the engine's own way, by the reason why: lower case, from bpf/lib/types.h; only those that there are. */
-  left: Readonly<Record<string, bigint>>;
+  left: Readonly<Record<string, number>>;
 }
 
 /**
  * What takes long on a large host comes in steps, each a millisecond or two: between two of them others may have their turn,
- * and what they change may be in the later steps.
+ * and what they change may be in the later steps. A step's readings are good until the next scrape: some are used again then.
  */
 export interface DatapathReader {
   endpoints(): EndpointReading[];
@@ -116,7 +119,9 @@ export interface DatapathReader {
   programs(): ProgramReading[];
   detached(): DetachedReading[];
   flows(): FlowsReading;
-  ports(): PortReading[];
+  /** The same list until there is another plan. */
+  ports(): readonly PortReading[];
+  /** Those that have been dialled. */
   hostPorts(): HostPortReading[];
   hostPortSteps(): Iterable<HostPortReading[]>;
   /** The network of every endpoint that is in the datapath; reads no map. */

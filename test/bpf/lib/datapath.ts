@@ -165,6 +165,7 @@ export class Datapath {
       ifindex: this.device[`${name}0`],
       bridgeIfindex: this.device["br-app"],
       flags: bridging,
+      network: 0,
       mtu: 1500,
       mac: macOf(mac[name]),
       bridgeMac: macOf(mac.bridge),

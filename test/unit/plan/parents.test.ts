@@ -69,7 +69,7 @@ describe("endpoints on ipvlan and macvlan", () => {
   it("are their parent's, by whose MAC an ipvlan device goes", () => {
     const { endpoints, parents, warnings } = planned([l3], [container(10, l3)]);
     expect(warnings).toEqual([]);
-    expect(parents).toEqual([{ ifindex: 2, name: "eth0", untracked: [] }]);
+    expect(parents).toEqual([{ ifindex: 2, name: "eth0", untracked: [], announced: [] }]);
     expect(endpoints).toMatchObject([
       {
         container: "c10",
@@ -136,6 +136,99 @@ describe("the host's routes", () => {
   });
 });
 
+describe("networks that are routed", () => {
+  const label = { labels: { "fairway.route": "true" } };
+  const second = network(
+    2,
+    { parent: "eth1", ipvlan_mode: "l3" },
+    { subnets4: [{ cidr: "192.168.5.0/24", gateway: "192.168.5.1" }], ...label },
+  );
+  /** The host's second device: not an uplink, and without addresses. */
+  const host = () => {
+    const { links } = hostFor({
+      version: "",
+      apiVersion: "",
+      networks: [],
+      containers: [],
+      unsure: [],
+      warnings: [],
+    });
+    return { links: [...links, { ...links[1], ifindex: 3, name: "eth1" } as (typeof links)[0]] };
+  };
+  const containers = (first: EngineNetwork) => [
+    container(10, first),
+    container(11, second, { address4: "192.168.5.11", address6: undefined }),
+  ];
+
+  it("have their subnets in the table, with the parent's address for a router or the gateway", () => {
+    const { parentSubnets } = planned([{ ...l3, ...label }, second], [], host());
+    expect(parentSubnets).toEqual([
+      { subnet: "192.168.0.0/24", network: 0, own: true, router: "198.18.0.5" },
+      { subnet: "192.168.1.0/24", network: 0, own: true, router: "198.18.0.5" },
+      { subnet: "192.168.5.0/24", network: 0, own: true, router: "192.168.5.1" },
+      { subnet: "2001:db8:a0::/64", network: 0, own: true, router: "2001:db8::5" },
+    ]);
+    expect(planned([l3], []).parentSubnets).toEqual([]);
+  });
+
+  it("say of a subnet that others are in that it is not theirs alone", () => {
+    const shared = { ...l3, ...label, subnets4: [{ cidr: "198.18.0.0/24" }], subnets6: [] };
+    const l2 = network(3, { parent: "eth0", ipvlan_mode: "l2" }, { subnets4: [{ cidr: "192.168.7.0/24" }] });
+    const { parentSubnets } = planned([shared, { ...l2, ...label }], []);
+    expect(parentSubnets.map(({ subnet, own }) => [subnet, own])).toEqual([
+      ["192.168.7.0/24", false],
+      ["198.18.0.0/24", false],
+    ]);
+  });
+
+  it("mark their containers, each with its network's number", () => {
+    const first = { ...l3, ...label, id: `000000ff${"0".repeat(56)}` };
+    const on = { networkId: first.id };
+    const { endpoints } = planned([first, second], [container(10, first, on)], host());
+    expect(endpoints[0]?.parent).toMatchObject({ route: true, network: 255 });
+    expect(planned([l3], [container(10, l3)]).endpoints[0]?.parent?.route).toBe(false);
+  });
+
+  it("have a route by a parent without a default route, for its own containers", () => {
+    const { hostRoutes } = planned([{ ...l3, ...label }, second], containers(l3), host());
+    expect(hostRoutes.filter(({ through }) => through)).toEqual([
+      { destination: "192.168.0.0/24", ifindex: 3, device: "eth1", through: true },
+    ]);
+    const alone = planned([l3, second], containers(l3), host()).hostRoutes;
+    expect(alone.filter(({ through }) => through)).toEqual([]);
+  });
+});
+
+describe("containers that are announced", () => {
+  const label = { labels: { "fairway.announce": "arp" } };
+  const flat = network(1, { parent: "eth0", ipvlan_mode: "l3" }, { ...label });
+  const onLan = { address4: "198.18.0.70", address6: "2001:db8::70" };
+
+  it("are those of a routed mode that are on the parent's own link", () => {
+    expect(planned([flat], [container(10, flat, onLan)]).parents[0]?.announced).toEqual([
+      "198.18.0.70",
+      "2001:db8::70",
+    ]);
+    const half = { ...onLan, address6: "2001:db8:a0::70" };
+    const { parents, endpoints } = planned([flat], [container(10, flat, half)]);
+    expect(parents[0]?.announced).toEqual(["198.18.0.70"]);
+    expect([endpoints[0]?.ip[4]?.announced, endpoints[0]?.ip[6]?.announced]).toEqual([true, undefined]);
+    const l2 = { ...flat, mode: "l2" };
+    expect(planned([l2], [container(10, l2, onLan)]).parents[0]?.announced).toEqual([]);
+  });
+
+  it("are none by another word, which is told", () => {
+    const { parents, warnings } = planned(
+      [{ ...flat, labels: { "fairway.announce": "yes" } }],
+      [container(10, flat, onLan)],
+    );
+    expect(parents[0]?.announced).toEqual([]);
+    expect(warnings.map((w) => w.message)).toEqual([
+      'network net1: label fairway.announce: "yes" is not arp: it is ignored',
+    ]);
+  });
+});
+
 describe("translation", () => {
   const masquerading = { ...l3, labels: { "fairway.masquerade": "true" } };
 
@@ -181,6 +274,35 @@ describe("translation", () => {
     ]);
   });
 
+  it("says that nothing is published on a parent without an address of the host's", () => {
+    const vlan = network(2, { parent: "eth0.20" });
+    const labels = { "fairway.publish": "8080:80" };
+    const engine = [{ ...container(10, vlan), labels }];
+    const { links } = hostFor({
+      version: "",
+      apiVersion: "",
+      networks: [],
+      containers: [],
+      unsure: [],
+      warnings: [],
+    });
+    const own = {
+      ifindex: 5,
+      name: "eth0.20",
+      kind: "vlan",
+      type: 1,
+      flags: 1,
+      mtu: 1500,
+      link: 2,
+      mac: "02:00:00:00:00:02",
+    };
+    const { ports, warnings } = planned([vlan], engine, { links: [...links, own] });
+    expect(ports).toEqual([]);
+    expect(warnings).toMatchObject([
+      { code: "parent_label", message: expect.stringContaining("eth0.20 is no uplink") },
+    ]);
+  });
+
   it("judges published ports by the container's policy, as the engine's", () => {
     const labels = { "fairway.publish": "8080:80", "fairway.allow": "198.18.0.0/16" };
     const { policy } = planned([l3], [{ ...container(10, l3), labels }]);
@@ -212,6 +334,8 @@ describe("labels", () => {
     expect(readNetworkLabels({ driver: "ipvlan", labels: {} }).labels).toEqual({
       host: true,
       masquerade: false,
+      route: false,
+      announce: false,
     });
     const { labels, problems } = readNetworkLabels({
       driver: "macvlan",
@@ -219,6 +343,18 @@ describe("labels", () => {
     });
     expect(labels.host).toBe(false);
     expect(problems).toEqual(['label fairway.host: "maybe" is not true or false: it is ignored']);
+  });
+
+  it("don't let the host to a container that has its parent for itself", () => {
+    const asked = { driver: "macvlan", labels: { "fairway.host": "true" } };
+    expect(readNetworkLabels({ ...asked, mode: "vepa" })).toMatchObject({
+      labels: { host: true },
+      problems: [],
+    });
+    expect(readNetworkLabels({ ...asked, mode: "passthru" })).toMatchObject({
+      labels: { host: false },
+      problems: ["label fairway.host: in mode passthru the parent is the container's alone"],
+    });
   });
 
   it.each(["80", "0:80", "80:65536", "80:80/sctp", "127.0.0.1:80:80", "a:80", "", "80:80\n;"])(
@@ -234,12 +370,12 @@ describe("labels", () => {
 
 describe("the rules that keep conntrack out", () => {
   it("are none where nothing is translated", () => {
-    expect(untrackedRules([{ ifindex: 2, name: "eth0", untracked: [] }])).toBe("");
+    expect(untrackedRules([{ ifindex: 2, name: "eth0", untracked: [], announced: [] }])).toBe("");
   });
 
   it("name each address at its parent", () => {
     const rules = untrackedRules([
-      { ifindex: 2, name: "eth0", untracked: ["192.168.0.10", "2001:db8:a0::10"] },
+      { ifindex: 2, name: "eth0", untracked: ["192.168.0.10", "2001:db8:a0::10"], announced: [] },
     ]);
     expect(rules).toContain('set ipv4 { type ifname . ipv4_addr; elements = { "eth0" . 192.168.0.10 }; }');
     expect(rules).toContain("oifname . ip6 saddr @ipv6 notrack");
@@ -247,6 +383,8 @@ describe("the rules that keep conntrack out", () => {
   });
 
   it("are not written for a device whose name nft would read as something else", () => {
-    expect(untrackedRules([{ ifindex: 2, name: 'e"; flush', untracked: ["192.168.0.10"] }])).toBe("");
+    expect(
+      untrackedRules([{ ifindex: 2, name: 'e"; flush', untracked: ["192.168.0.10"], announced: [] }]),
+    ).toBe("");
   });
 });
