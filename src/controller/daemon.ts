@@ -190,7 +190,10 @@ export class Daemon implements MetricsSource {
     );
     this.#hostWatch = watch;
     this.#closers.push(() => watch.close());
-    const firewall = new FirewallWatch(() => this.#trigger.fire("firewall", true));
+    const firewall = new FirewallWatch(() => {
+      this.#datapath?.forgetLearned();
+      this.#trigger.fire("firewall", true);
+    });
     this.#firewallWatch = firewall;
     this.#closers.push(() => firewall.close());
   }

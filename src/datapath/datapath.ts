@@ -213,6 +213,11 @@ export class Datapath {
     return this.#epoch.raise();
   }
 
+  /** Rules have changed, and it may be no matter of the plan's: what was learned under others is asked for anew by the next sweep. */
+  forgetLearned(): void {
+    this.#sweep.forgetLearned();
+  }
+
   /** Has idle and void flow entries taken out, and the others counted. */
   sweep(): void {
     this.#sweep.tick();

@@ -279,9 +279,11 @@ export class Datapath {
     return asRun(result, verdict, data);
   }
 
-  /** Runs flow_sweep; times in ns, 0 (the default): nothing is idle for too long. */
+  /** Runs flow_sweep; times in ns, 0 (the default): nothing is idle for too long, or was learned before. */
   sweep(
-    idle: Partial<Record<"tcp" | "opening" | "closing" | "closed" | "udp" | "stream", bigint>> = {},
+    idle: Partial<
+      Record<"tcp" | "opening" | "closing" | "closed" | "udp" | "stream" | "learnedBefore", bigint>
+    > = {},
   ): FlowSweep {
     const context = flowSweepCodec.encode({
       tcpIdleNs: idle.tcp ?? 0n,
@@ -290,6 +292,7 @@ export class Datapath {
       closedIdleNs: idle.closed ?? 0n,
       udpIdleNs: idle.udp ?? 0n,
       streamIdleNs: idle.stream ?? 0n,
+      learnedBefore: idle.learnedBefore ?? 0n,
       entries: [0n, 0n],
       deleted: [0n, 0n],
       voidEntries: [0n, 0n],
