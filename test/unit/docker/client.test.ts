@@ -204,7 +204,9 @@ describe("requests", () => {
   it("leave no connection open that is asked nothing for long", async () => {
     const { path, server } = await engine((_request, response) => response.end("[]"));
     const http = new EngineHttp(engineAddress(`unix://${path}`, {}), 4, 20);
-    const asked = Array.from({ length: 8 }, () => http.json("/networks", { timeoutMs: 10_000, maxBytes: 100 }));
+    const asked = Array.from({ length: 8 }, () =>
+      http.json("/networks", { timeoutMs: 10_000, maxBytes: 100 }),
+    );
     await Promise.all(asked);
     const open = () => new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count)));
     await vi.waitFor(async () => expect(await open()).toBe(0), { timeout: 10_000 });
