@@ -275,9 +275,9 @@ Napi::Value listRoutes(const Napi::CallbackInfo &info) {
     request.extra<rtmsg>()->rtm_family = AF_UNSPEC;
     const RouteFilter filter = {info[0].As<Napi::Number>().Uint32Value(),
                                 info[1].As<Napi::Number>().Uint32Value()};
-    return list(
-        info.Env(), "list routes", request,
-        [&filter](Napi::Array &array, const nlmsghdr *message) { appendRoute(array, message, filter); });
+    return list(info.Env(), "list routes", request, [&filter](Napi::Array &array, const nlmsghdr *message) {
+        appendRoute(array, message, filter);
+    });
 }
 
 Napi::Value listNeighbours(const Napi::CallbackInfo &info) {
