@@ -157,7 +157,7 @@ describe("networks that are routed", () => {
   };
   const containers = (first: EngineNetwork) => [
     container(10, first),
-    container(11, second, { address4: "192.168.5.11", address6: undefined }),
+    container(11, second, { address4: "192.168.5.11", address6: "2001:db8:a5::11" }),
   ];
 
   it("have their subnets in the table, with the parent's address for a router or the gateway", () => {
@@ -193,6 +193,7 @@ describe("networks that are routed", () => {
     const { hostRoutes } = planned([{ ...l3, ...label }, second], containers(l3), host());
     expect(hostRoutes.filter(({ through }) => through)).toEqual([
       { destination: "192.168.0.0/24", ifindex: 3, device: "eth1", through: true },
+      { destination: "2001:db8:a0::/64", ifindex: 3, device: "eth1", through: true },
     ]);
     const alone = planned([l3, second], containers(l3), host()).hostRoutes;
     expect(alone.filter(({ through }) => through)).toEqual([]);
