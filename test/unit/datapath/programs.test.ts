@@ -6,7 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Datapath } from "../../../src/datapath/datapath.js";
 import { familyMaps } from "../../../src/datapath/families.js";
 import { Pins } from "../../../src/datapath/pins.js";
@@ -105,6 +105,23 @@ test("keeps the endpoints over a flow table of another size, and counts anew", a
   second.sweep();
   expect(second.reader.flows()).toMatchObject({ entries: 0, maxEntries: 16_384, evicted: 0 });
   second.close();
+}, 60_000);
+
+test("voids the flows twice when a policy gets stricter: at once, and for what was judged before and is learned after it", async () => {
+  const { open, pins } = scene();
+  const plan = devices();
+  const datapath = open();
+  await datapath.apply(plan);
+  const control = closing(BpfMap.openPinned(pins.map("control")));
+  const { key, value } = mapDefinitions.control;
+  const epoch = () => value.decode(control.get(key.encode(0)) ?? Buffer.alloc(value.size)).epoch;
+  const before = epoch();
+  const deny = [{ address: "192.0.2.0", prefixLength: 24 }];
+  await datapath.apply({ ...plan, policy: { ...plan.policy, sources: { allow: [], deny } } });
+  expect(epoch()).toBeGreaterThan(before);
+  await vi.waitFor(() => expect(epoch()).toBe(before + 2), { timeout: 10_000 });
+  datapath.close();
+  expect(epoch()).toBe(before + 2);
 }, 60_000);
 
 test("has idle and void flows of both families swept out by the kernel, and the others counted", async () => {
