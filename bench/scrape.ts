@@ -58,7 +58,7 @@ export async function scrape(options: ScrapeOptions): Promise<ScrapeResult> {
       plan: () => plan,
       failedWrites: () => 0,
       policyEntries: () => undefined,
-      sweep: { entries: { 4: 100_000, 6: 0 }, countedAt: Date.now(), inserted: 1e6, evicted: 0 },
+      sweep: { entries: { 4: 100_000, 6: 0 }, countedAt: Date.now(), inserted: 1e6, evicted: 0, number: 0 },
     });
     const metrics = createMetrics({ source: source(reader, endpoints), version: "0", kernel: "0" });
     const result: ScrapeResult = {

@@ -23,7 +23,8 @@ int parent_egress(struct __sk_buff *skb)
 		return parent_transmit_ipv4(skb);
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return arp_at_parent(skb);
-	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return nd_at_parent(skb, &verdict) ? verdict : parent_transmit_ipv6(skb);
-	return TCX_NEXT;
+	if (skb->protocol != bpf_htons(ETH_P_IPV6))
+		return TCX_NEXT;
+	verdict = nd_at_parent(skb);
+	return verdict == ND_NOT_ANSWERED ? parent_transmit_ipv6(skb) : verdict;
 }

@@ -2,6 +2,7 @@
 /* What comes in at a parent, one family: a container's is counted; ICMP may be one's that is translated. */
 #include "../lib/icmp.h"
 #include "../lib/segments.h"
+#include "../lib/tcp_control.h"
 
 __noinline int FAMILY_NAME(parent_receive)(struct __sk_buff *skb)
 {
@@ -13,9 +14,10 @@ __noinline int FAMILY_NAME(parent_receive)(struct __sk_buff *skb)
 		return TCX_NEXT;
 	address_read(&daddr, DESTINATION(ip));
 	ref = bpf_map_lookup_elem(&endpoint_addresses, &daddr);
-	if (ref && endpoint_on_parent(ref, skb->ifindex))
+	if (ref && endpoint_on_parent(ref, skb->ifindex)) {
 		count(skb, segment_headers_length(skb), ref->slot, DIRECTION_RECEIVE, PATH_SLOW);
-	else if (PROTOCOL(ip) == ICMP_PROTOCOL)
+		tcp_control(skb, SLOT_NONE, ref->slot);
+	} else if (PROTOCOL(ip) == ICMP_PROTOCOL)
 		return icmp_deliver(skb);
 	return TCX_NEXT;
 }

@@ -7,6 +7,7 @@
 #include "../lib/icmp.h"
 #include "../lib/masquerade.h"
 #include "../lib/segments.h"
+#include "../lib/tcp_control.h"
 
 /* A packet that leaves by a parent, and whose it is as far as that is known. */
 struct leaving {
@@ -50,6 +51,7 @@ static __always_inline int to_container(struct __sk_buff *skb, const struct leav
 	if (skb->ingress_ifindex || !(receiver->flags & ENDPOINT_HOST))
 		return TCX_NEXT;
 	count(skb, segment_headers_length(skb), leaving->to, DIRECTION_RECEIVE, PATH_FAST);
+	tcp_control(skb, SLOT_NONE, leaving->to);
 	return turn_back(skb, receiver->mac, receiver->bridge_mac);
 }
 
@@ -109,6 +111,7 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct le
 
 	if (sender->flags & ENDPOINT_HOST && bpf_map_lookup_elem(&host_addresses, &leaving->daddr)) {
 		count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
+		tcp_control(skb, leaving->from, SLOT_NONE);
 		return turn_back(skb, sender->bridge_mac, sender->mac);
 	}
 	if (sender->flags & ENDPOINT_TRANSLATED) {
@@ -121,6 +124,7 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct le
 		leave_to_kernel(skb, leaving->from, DIRECTION_TRANSMIT, reason);
 	}
 	count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_SLOW);
+	tcp_control(skb, leaving->from, SLOT_NONE);
 	return TCX_NEXT;
 }
 

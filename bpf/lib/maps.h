@@ -105,6 +105,27 @@ MAP(LRU_HASH, limits_ipv6, 65536, struct limit_key_ipv6, struct limit);
 MAP(PERCPU_ARRAY, endpoint_counters, ENDPOINTS_MAX, __u32, struct endpoint_counters);
 
 /*
+ * Connections by slot. Entries are made and zeroed by the control plane with their endpoint, so that a host has as many as it
+ * needs; counted by the programs, read by the metrics.
+ */
+MAP(PERCPU_HASH, connection_counters, ENDPOINTS_MAX, __u32, struct connection_counters, SPARSE);
+
+/* Connections by slot that are open now. Written by flow_sweep, read by the metrics. */
+MAP(ARRAY, open_connections, ENDPOINTS_MAX, __u32, struct open_connections);
+
+/*
+ * TCP connections that begin where there are no flow entries, so that a SYN which is sent again is told from another
+ * connection's. Written and read by the programs. LRU: what is forgotten is a SYN too many.
+ */
+MAP(LRU_HASH, openings, 16384, struct opening_key, struct opening);
+
+/* Where a packet is read into that may open or reset one: its callers are short of stack. Written and read by the programs. */
+MAP(PERCPU_ARRAY, tcp_controls, 1, __u32, struct tcp_control);
+
+/* How long handshakes took, by network and direction. Entries are made by the control plane; counted by the programs, read by the metrics. */
+MAP(PERCPU_HASH, handshakes, 4096, struct handshake_key, struct handshakes, SPARSE);
+
+/*
  * What XDP has dropped that was for no endpoint, by reason: the same as in reasons, for packets that may come in a flood. Written by
  * the program, read by the metrics.
  */

@@ -55,11 +55,13 @@ static __always_inline void nd_answer(struct nd_frame *nd, const __u8 *mac)
 	nd->check = nd_checksum(nd);
 }
 
+#define ND_NOT_ANSWERED 100 /* no verdict of tc's */
+
 /*
- * A solicitation that leaves by a parent: answered from here if host and container ask for each other. False: it is none, or
- * nobody's that we know; else verdict is the program's.
+ * A solicitation that leaves by a parent: answered from here if host and container ask for each other, and the program's verdict.
+ * ND_NOT_ANSWERED: it is none, or nobody's that we know. Not inlined: what the program calls otherwise needs the stack.
  */
-static __always_inline bool nd_at_parent(struct __sk_buff *skb, int *verdict)
+static __noinline int nd_at_parent(struct __sk_buff *skb)
 {
 	struct ipv6_address sender, target;
 	__u8 asker[ETH_ALEN];
@@ -67,11 +69,11 @@ static __always_inline bool nd_at_parent(struct __sk_buff *skb, int *verdict)
 	const __u8 *mac;
 
 	if ((void *)(long)skb->data + sizeof(*nd) > (void *)(long)skb->data_end)
-		return false;
+		return ND_NOT_ANSWERED;
 	nd = (void *)(long)skb->data;
 	if (nd->ip.nexthdr != IPPROTO_ICMPV6 || nd->type != ND_SOLICITATION || nd->option != ND_OPTION_SOURCE ||
 	    nd->option_length != 1 || nd->ip.payload_len != bpf_htons(ND_LENGTH))
-		return false;
+		return ND_NOT_ANSWERED;
 	__builtin_memcpy(&sender, nd->ip.saddr, sizeof(sender));
 	__builtin_memcpy(&target, &nd->target, sizeof(target));
 	mac = solicited_mac(bpf_map_lookup_elem(&host_addresses_ipv6, &sender),
@@ -79,9 +81,8 @@ static __always_inline bool nd_at_parent(struct __sk_buff *skb, int *verdict)
 			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &sender), skb->ifindex),
 			    bpf_map_lookup_elem(&host_addresses_ipv6, &target));
 	if (!mac)
-		return false;
+		return ND_NOT_ANSWERED;
 	__builtin_memcpy(asker, nd->mac, ETH_ALEN);
 	nd_answer(nd, mac);
-	*verdict = turn_back(skb, asker, mac);
-	return true;
+	return turn_back(skb, asker, mac);
 }

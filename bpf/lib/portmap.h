@@ -2,7 +2,7 @@
 /* Published ports: a connection from outside to a port of the host becomes one to a container. */
 #pragma once
 
-#include "flow.h"
+#include "connections.h"
 
 /* The published port that the packet is for, or NULL. As Docker's rule has it: "any address" means one of the host's own. */
 static __always_inline port_t *port_find(const struct packet *packet)
@@ -79,6 +79,8 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 		reason = REASON_CONNTRACK_FAILED;
 	} else {
 		reason = flow_open(ct, packet, &ends, FLOW_MADE);
+		if (reason == REASON_NONE)
+			count_made(packet, ends.slot, DIRECTION_RECEIVE);
 	}
 	bpf_ct_release(ct);
 	return reason;

@@ -6,6 +6,7 @@
 
 const headings = new Map([
   ["endpoints", "Endpoints"],
+  ["connections", "Connections"],
   ["reasons", "What is not fast"],
   ["ports", "Published ports"],
   ["host_sockets", "Processes of the host"],

@@ -16,14 +16,17 @@ import {
 import { FAMILIES } from "../ip.js";
 import { type MapBatch, possibleCpus } from "../native/index.js";
 import type { Plan, PlannedEndpoint, PlannedHostPort } from "../plan/types.js";
+import { connectionSteps, handshakes } from "./connection_reader.js";
 import { hostPortKey } from "./encode.js";
 import { addressesOf, familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
 import type {
+  ConnectionReading,
   DatapathReader,
   DetachedReading,
   EndpointReading,
   FlowsReading,
+  HandshakeReading,
   HostPortReading,
   MapReading,
   PathCounters,
@@ -42,7 +45,7 @@ export interface ReaderSources {
   failedWrites: (map: MapName) => number;
   /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
   policyEntries: (map: MapName) => number | undefined;
-  sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted">;
+  sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted" | "number">;
   programs?: () => ProgramReading[];
   detached?: () => DetachedReading[];
 }
@@ -90,6 +93,15 @@ export class MapReader implements DatapathReader {
       read += batch.count;
       cursor = batch.cursor;
     } while (cursor !== undefined);
+  }
+
+  connectionSteps(): Generator<ConnectionReading[]> {
+    const { placed, sweep } = this.sources;
+    return connectionSteps(this.kernel, placed, sweep.number, (size) => this.#batch(size));
+  }
+
+  handshakes(): HandshakeReading[] {
+    return handshakes(this.kernel, this.sources.placed());
   }
 
   reasons(): ReasonReading[] {
@@ -194,7 +206,7 @@ export class MapReader implements DatapathReader {
 
   *#entries(map: MapName): Generator<undefined, number> {
     if (map === "control") return 1;
-    if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
+    if (SLOTTED.has(map)) return this.sources.placed().length;
     for (const family of FAMILIES)
       if (map === familyMaps.flows[family]) return this.sources.sweep.entries[family];
     const known = this.sources.policyEntries(map);
@@ -294,9 +306,12 @@ const TABLES: ReadonlySet<MapName> = new Set([
   "masquerade_ports",
   "flow_table_counters",
   "sync_budgets",
+  "tcp_controls",
   "source_blocks",
   "xdp_drops",
 ]);
+/** Arrays by slot. */
+const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);
 /** With each socket: the kernel lists none, and has no limit. */
 const UNLISTED: ReadonlySet<MapName> = new Set(["host_sockets"]);
 const BATCH_BYTES = 128 * 1024;

@@ -35,6 +35,45 @@ export interface EndpointReading {
   transmit: PathCounters;
 }
 
+/** Of one direction: receive is what others open to the container, or send to it. */
+export interface DirectionConnections {
+  /** Made on the fast path, or (TCP) seen to begin on another way. */
+  opened: { tcp: bigint; udp: bigint };
+  /** TCP handshakes completed, of connections made on the fast path. */
+  established: bigint;
+  /** Packets that ask for a connection (SYN without ACK), sent again or not. */
+  syn: bigint;
+  /** Packets with RST. */
+  rst: bigint;
+  /** In the flow table at the last sweep; undefined: there was none yet. */
+  open: { tcp: number; udp: number } | undefined;
+  /** Of open TCP connections those whose handshake is not over. */
+  halfOpen: number | undefined;
+}
+
+/** What became of an endpoint's connections. */
+export interface ConnectionReading {
+  containerId: string;
+  container: string;
+  network: string;
+  receive: DirectionConnections;
+  transmit: DirectionConnections;
+  /** Source ports of masqueraded connections made on the fast path. */
+  snat: { allocated: bigint; retried: bigint; failed: bigint };
+}
+
+/** How long the handshakes of a network's connections took, from the SYN to the ACK. */
+export interface HandshakeReading {
+  network: string;
+  direction: "receive" | "transmit";
+  /** Upper bounds of the buckets, seconds, ascending; above the last is one more. */
+  bounds: readonly number[];
+  /** Handshakes in each bucket alone. */
+  counts: readonly number[];
+  /** Seconds of all together. */
+  sum: number;
+}
+
 /** Packets that were not fast, by the reason why. */
 export interface ReasonReading extends TrafficCounter {
   containerId: string | undefined;
@@ -108,6 +147,9 @@ export interface DatapathReader {
   endpoints(): EndpointReading[];
   /** The same in steps; no endpoint twice. */
   endpointSteps(): Iterable<EndpointReading[]>;
+  /** Every endpoint's connections, in steps. */
+  connectionSteps(): Iterable<ConnectionReading[]>;
+  handshakes(): HandshakeReading[];
   reasons(): ReasonReading[];
   reasonSteps(): Iterable<ReasonReading[]>;
   maps(): MapReading[];

@@ -17,6 +17,7 @@ export type SweepProgram = Pick<BpfProgram, "run">;
 export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
   const ns = (seconds: number) => BigInt(seconds + GRACE_S) * NS_PER_S;
   return {
+    number: 0,
     tcpIdleNs: ns(timeouts.tcpEstablished),
     openingIdleNs: ns(Math.max(timeouts.tcpSynSent, timeouts.tcpSynRecv)),
     closingIdleNs: ns(timeouts.tcpFinWait),
@@ -31,7 +32,8 @@ export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
 
 /** Keeps the flow tables free of what is over and knows how full they are. The walk itself is the kernel's. */
 export class Sweep {
-  readonly #request: Buffer;
+  readonly #request: FlowSweep;
+  #number = 0;
   #next = 0;
   #entries: PerFamily<number> = { 4: 0, 6: 0 };
   #countedAt = 0;
@@ -46,12 +48,17 @@ export class Sweep {
     timeouts: ConntrackTimeouts,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.#request = flowSweepCodec.encode(sweepRequest(timeouts));
+    this.#request = sweepRequest(timeouts);
   }
 
   /** Entries that the last walk left. */
   get entries(): PerFamily<number> {
     return this.#entries;
+  }
+
+  /** What the last walk has written of open connections bears this number; 0: there was none. */
+  get number(): number {
+    return this.#number;
   }
 
   /** When the last walk ended, ms of the epoch; 0: never. */
@@ -82,7 +89,10 @@ export class Sweep {
     const started = this.now();
     if (started < this.#next) return;
     const before = this.counters();
-    const result = flowSweepCodec.decode(this.program.run(this.#request).context);
+    const number = nextNumber(this.#number);
+    const request = flowSweepCodec.encode({ ...this.#request, number });
+    const result = flowSweepCodec.decode(this.program.run(request).context);
+    this.#number = number;
     const after = this.counters();
     this.#next = started + (this.now() - started) * DUTY;
     const entries = result.entries.map(Number);
@@ -100,4 +110,10 @@ export class Sweep {
     }
     this.#evicted = Math.max(this.#evicted, evicted);
   }
+}
+
+/** Another than those of an earlier daemon, too, in whose maps it may find itself: from the time, in hundredths of a second. */
+function nextNumber(last: number): number {
+  const number = Math.floor(Date.now() / 10) % 0x1_0000_0000;
+  return number === last || number === 0 ? (last % 0xffff_ffff) + 1 : number;
 }

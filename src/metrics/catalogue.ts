@@ -2,6 +2,7 @@
 import type { CollectorKind } from "./collector.js";
 import { buildInfo } from "./collectors/build-info.js";
 import { cadvisor } from "./collectors/cadvisor.js";
+import { connections } from "./collectors/connections.js";
 import { conntrack } from "./collectors/conntrack.js";
 import { containers } from "./collectors/containers.js";
 import { endpoints } from "./collectors/endpoints.js";
@@ -22,6 +23,7 @@ import { gauge, type Metric } from "./metric.js";
 /** In the order of /metrics and of docs/metrics.md. */
 export const collectorKinds: readonly CollectorKind[] = [
   endpoints,
+  connections,
   reasons,
   ports,
   hostSockets,

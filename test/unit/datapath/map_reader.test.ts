@@ -35,7 +35,7 @@ async function scene(plan: Plan) {
     plan: () => plan,
     failedWrites: (map) => applier.failedWrites(map),
     policyEntries: () => undefined,
-    sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5 },
+    sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5, number: 8 },
   });
   ({ placed } = await applier.apply(plan));
   return { ...kernel, reader };
@@ -102,6 +102,55 @@ describe("MapReader", () => {
     fake("endpoint_counters").set(key, Buffer.concat(cpus));
     const busy = reader.endpoints().filter((e) => e.receive.fast.packets > 0n);
     expect(busy.map((e) => [e.slot, e.receive.fast.packets])).toEqual([[2400, 2n]]);
+  });
+
+  it("gives connections their endpoint, over all CPUs, and what the last sweep has counted as open", async () => {
+    const { reader, maps } = await scene(planOf([one, two]));
+    const value = { established: [2n, 0n], syn: [3n, 0n], rst: [0n, 4n], snatRetried: 1n, snatFailed: 0n };
+    const cpu = maps.connection_counters.value.encode({
+      ...value,
+      opened: [
+        [5n, 6n],
+        [7n, 8n],
+      ],
+      snatAllocated: 9n,
+    });
+    maps.connection_counters.kernel.set(maps.connection_counters.key.encode(1), Buffer.concat([cpu, cpu]));
+    const open = [
+      [1, 2],
+      [3, 4],
+    ];
+    maps.open_connections.set(0, { sweep: 7, open, halfOpen: [9, 9] });
+    maps.open_connections.set(1, { sweep: 8, open, halfOpen: [1, 0] });
+    const none = { opened: { tcp: 0n, udp: 0n }, established: 0n, syn: 0n, rst: 0n };
+    expect([...reader.connectionSteps()].flat()).toMatchObject([
+      { container: "container1", receive: { ...none, open: { tcp: 0, udp: 0 }, halfOpen: 0 } },
+      {
+        container: "container2",
+        receive: {
+          opened: { tcp: 10n, udp: 12n },
+          established: 4n,
+          syn: 6n,
+          open: { tcp: 1, udp: 2 },
+          halfOpen: 1,
+        },
+        transmit: { opened: { tcp: 14n, udp: 16n }, rst: 8n, open: { tcp: 3, udp: 4 }, halfOpen: 0 },
+        snat: { allocated: 18n, retried: 2n, failed: 0n },
+      },
+    ]);
+  });
+
+  it("tells how long handshakes took, by network; none of networks that have no endpoint", async () => {
+    const { reader, maps } = await scene(planOf([one]));
+    const count = Array.from({ length: 14 }, (_, index) => BigInt(index === 3 ? 2 : 0));
+    const put = (bridgeIfindex: number, direction: number) =>
+      maps.handshakes.set({ bridgeIfindex, direction }, { count, sum: 1500n });
+    put(3, 1);
+    put(99, 1);
+    expect(reader.handshakes()).toMatchObject([
+      { network: "bridge", direction: "receive", sum: 0 },
+      { network: "bridge", direction: "transmit", sum: 0.0015, counts: [0, 0, 0, 2, ...Array(10).fill(0)] },
+    ]);
   });
 
   it("names reasons and leaves out those of endpoints that are gone", async () => {

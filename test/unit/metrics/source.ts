@@ -1,7 +1,9 @@
 import type { DaemonStatus, MetricsSource } from "../../../src/controller/daemon.js";
 import type {
+  ConnectionReading,
   DatapathReader,
   EndpointReading,
+  HandshakeReading,
   HostPortReading,
   PortReading,
   ProgramReading,
@@ -87,6 +89,8 @@ export function container(change: Partial<EngineContainer> = {}): EngineContaine
 export class FakeSource implements MetricsSource {
   current = status();
   endpoints: EndpointReading[] = [];
+  connections: ConnectionReading[] = [];
+  handshakes: HandshakeReading[] = [];
   reasons: ReasonReading[] = [];
   ports: PortReading[] = [];
   hostPorts: HostPortReading[] = [];
@@ -117,6 +121,8 @@ export class FakeSource implements MetricsSource {
   reader: DatapathReader | undefined = {
     endpoints: () => this.endpoints,
     endpointSteps: () => [this.endpoints],
+    connectionSteps: () => [this.connections],
+    handshakes: () => this.handshakes,
     reasons: () => this.reasons,
     reasonSteps: () => [this.reasons],
     maps: () => [],
