@@ -1,21 +1,21 @@
-// What a scrape costs on a large host: maps of the kernel's own, filled as they would be, read by the daemon's own reader and
-// collectors. Nothing is attached and no engine runs; the time is the control plane's alone.
+// What a scrape costs on a large host: the daemon's own reader, collectors and server over maps of the kernel's own (scraped-host.ts),
+// asked over HTTP by another process. Nothing is attached and no engine runs; the time is the control plane's alone. Between two scrapes
+// every container has had packets; `replaced` containers have gone and others have come.
 
-import { setImmediate } from "node:timers/promises";
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
 import Table from "cli-table3";
-import type { DaemonStatus, MetricsSource } from "../src/controller/daemon.js";
-import { hostPortKey } from "../src/datapath/encode.js";
-import { MapReader } from "../src/datapath/map_reader.js";
-import { type KernelMap, type Maps, typedMaps } from "../src/datapath/maps.js";
-import type { PlacedEndpoint } from "../src/datapath/slots.js";
-import { HostOutcome, mapDefinitions, Reason, Verdict } from "../src/generated/index.js";
+import { quantileSorted } from "simple-statistics";
 import { createMetrics } from "../src/metrics/metrics.js";
-import { BpfMap, possibleCpus } from "../src/native/index.js";
-import type { Plan, PlannedEndpoint, PlannedHostPort, PlannedPort } from "../src/plan/types.js";
+import { serveMetrics } from "../src/metrics/server.js";
+import { possibleCpus } from "../src/native/index.js";
+import { ScrapedHost } from "./scraped-host.js";
 
 export interface ScrapeOptions {
   containers: number;
   portsEach: number;
+  /** Containers that others take the place of before each scrape. */
+  replaced: number;
   rounds: number;
 }
 
@@ -23,248 +23,181 @@ export interface ScrapeResult extends ScrapeOptions {
   series: number;
   bytes: number;
   cpus: number;
-  /** Of every scrape, ms: from asked to answered, CPU time of the process meanwhile, the longest time without a pause. */
+  /** Of every scrape, ms: from asked to the last byte; CPU time of the process meanwhile; the longest time without a pause. */
   wall: number[];
   cpu: number[];
   held: number[];
+  /** CPU time in `held`'s time, which a busy machine makes no longer. */
+  heldCpu: number[];
+  /** The least that each collector took, ms. */
+  collectors: Record<string, number>;
   /** Of the process afterwards, bytes. */
-  resident: number;
+  memory: { resident: number; heap: number; external: number };
 }
 
-/** Reasons that a busy container's packets have. */
-const REASONS = [Reason.NO_FLOW, Reason.ANCHOR, Reason.TCP_CONTROL, Reason.NOT_TCP_UDP, Reason.TO_HOST];
+/** Scrapes that are not counted: code is compiled, and each series is written for the first time. */
+const WARM_UP = 5;
 
-/** Measures `rounds` scrapes, after two that are not counted. */
+/** Measures `rounds` scrapes. */
 export async function scrape(options: ScrapeOptions): Promise<ScrapeResult> {
-  const kernel: BpfMap[] = [];
+  const host = new ScrapedHost(options);
   try {
-    const maps = typedMaps((name) => {
-      const { type, key, value, maxEntries, flags } = mapDefinitions[name];
-      // Socket storage needs BTF, and nothing lists it.
-      const made =
-        type === "sk_storage" ? { type: "hash", maxEntries: 1, flags: 0 } : { type, maxEntries, flags };
-      const map = BpfMap.create({
-        ...made,
-        name: name.slice(0, 15),
-        keySize: key.size,
-        valueSize: value.size,
-      });
-      kernel.push(map);
-      return map;
+    const metrics = createMetrics({ source: host.source, version: "0", kernel: "0" });
+    const server = await serveMetrics({
+      address: { host: "127.0.0.1", port: 0 },
+      scrape: metrics.scrape,
+      contentType: metrics.contentType,
+      targets: () => [],
+      notReady: () => undefined,
     });
-    const { endpoints, plan } = fill(maps, options);
-    const reader = new MapReader(maps, {
-      placed: () => endpoints,
-      plan: () => plan,
-      failedWrites: () => 0,
-      policyEntries: () => undefined,
-      sweep: { entries: { 4: 100_000, 6: 0 }, countedAt: Date.now(), inserted: 1e6, evicted: 0, number: 0 },
-    });
-    const metrics = createMetrics({ source: source(reader, endpoints), version: "0", kernel: "0" });
-    const result: ScrapeResult = {
-      ...options,
-      series: 0,
-      bytes: 0,
-      cpus: possibleCpus(),
-      wall: [],
-      cpu: [],
-      held: [],
-      resident: 0,
-    };
-    for (let round = -2; round < options.rounds; round++) {
-      const watch = watchLoop();
-      const before = process.cpuUsage();
-      const start = performance.now();
-      const pieces = await metrics.scrape();
-      const wall = performance.now() - start;
-      const { user, system } = process.cpuUsage(before);
-      const held = await watch();
-      if (round < 0) continue;
-      result.wall.push(wall);
-      result.cpu.push((user + system) / 1000);
-      result.held.push(held);
-      const text = Buffer.concat(pieces).toString();
-      result.bytes = text.length;
-      result.series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length;
+    const prometheus = startClient(server.address.port);
+    try {
+      return await measure(host, options, prometheus.get);
+    } finally {
+      prometheus.stop();
+      await server.close();
     }
-    result.resident = process.memoryUsage().rss;
-    return result;
   } finally {
-    for (const map of kernel) map.close();
+    host.close();
   }
+}
+
+async function measure(
+  host: ScrapedHost,
+  options: ScrapeOptions,
+  get: (text: boolean) => Promise<Answer>,
+): Promise<ScrapeResult> {
+  const result: ScrapeResult = {
+    ...options,
+    series: 0,
+    bytes: 0,
+    cpus: possibleCpus(),
+    wall: [],
+    cpu: [],
+    held: [],
+    heldCpu: [],
+    collectors: {},
+    memory: { resident: 0, heap: 0, external: 0 },
+  };
+  for (let round = 0; round < WARM_UP + options.rounds; round++) {
+    host.traffic(round);
+    const place = (i: number) => (round * options.replaced + i) % options.containers;
+    if (options.replaced > 0)
+      host.replace(
+        Array.from({ length: options.replaced }, (_, i) => place(i)),
+        round + 1,
+      );
+    const watch = watchLoop();
+    const before = process.cpuUsage();
+    const { ms } = await get(false);
+    const { user, system } = process.cpuUsage(before);
+    const { held, heldCpu } = watch();
+    if (round < WARM_UP) continue;
+    result.wall.push(ms);
+    result.cpu.push((user + system) / 1000);
+    result.held.push(held);
+    result.heldCpu.push(heldCpu);
+  }
+  const { rss, heapUsed, external } = process.memoryUsage();
+  result.memory = { resident: rss, heap: heapUsed, external };
+  for (let round = 0; round < 10; round++) {
+    const { text } = await get(true);
+    result.bytes = Buffer.byteLength(text);
+    result.series = text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length;
+    const took = text.matchAll(/^fairway_collector_duration_seconds\{collector="(\w+)"\} (\S+)$/gm);
+    for (const [, name = "", seconds] of took)
+      result.collectors[name] = Math.min(result.collectors[name] ?? Infinity, 1000 * Number(seconds));
+  }
+  return result;
 }
 
 /** As a table, for people. */
 export function scrapeTable(result: ScrapeResult, colour: boolean): string {
   const table = new Table({
-    head: ["a scrape", "least", "median", "most"],
+    head: ["a scrape", "least", "median", "p95", "most"],
     ...(colour ? {} : { style: { head: [], border: [] } }),
   });
   for (const [name, values] of Object.entries({
-    "from asked to answered, ms": result.wall,
+    "from asked to the last byte, ms": result.wall,
     "CPU time, ms": result.cpu,
     "longest without a pause, ms": result.held,
+    "  of that CPU time, ms": result.heldCpu,
   })) {
     const sorted = [...values].sort((a, b) => a - b);
-    const at = (part: number) => (sorted[Math.round(part * (sorted.length - 1))] ?? Number.NaN).toFixed(1);
-    table.push([name, at(0), at(0.5), at(1)]);
+    table.push([name, ...[0, 0.5, 0.95, 1].map((part) => quantileSorted(sorted, part).toFixed(1))]);
   }
-  const of = `${result.containers} containers with ${result.portsEach} published ports each: ${result.series} series, ${(result.bytes / 1e6).toFixed(1)} MB`;
-  return `${table.toString()}\n${of}; ${result.cpus} possible CPUs; ${Math.round(result.resident / 1e6)} MB resident`;
+  const { memory, collectors } = result;
+  const mb = (bytes: number) => Math.round(bytes / 1e6);
+  const longest = Object.entries(collectors).sort(([, a], [, b]) => b - a);
+  return [
+    table.toString(),
+    `${result.containers} containers with ${result.portsEach} published ports each, ${result.replaced} of them new at each scrape: ${result.series} series, ${(result.bytes / 1e6).toFixed(1)} MB; ${result.cpus} possible CPUs`,
+    `memory: ${mb(memory.resident)} MB resident, ${mb(memory.heap)} MB of JavaScript, ${mb(memory.external)} MB beside it`,
+    `collectors, least ms: ${longest
+      .slice(0, 8)
+      .map(([name, ms]) => `${name} ${ms.toFixed(1)}`)
+      .join(", ")}`,
+  ].join("\n");
 }
 
-/** @returns what ends it and tells the longest time, in ms, between two turns of the event loop */
-function watchLoop(): () => Promise<number> {
-  let longest = 0;
-  let over = false;
-  const watching = (async () => {
-    let last = performance.now();
-    while (!over) {
-      await setImmediate();
-      const now = performance.now();
-      longest = Math.max(longest, now - last);
-      last = now;
-    }
-  })();
-  return async () => {
-    over = true;
-    await watching;
-    return longest;
+/**
+ * Looks at the event loop every millisecond.
+ * @returns what ends it and tells the longest time, in ms, between two turns of the event loop, and the most CPU time in one
+ */
+function watchLoop(): () => { held: number; heldCpu: number } {
+  let held = 0;
+  let heldCpu = 0;
+  let last = performance.now();
+  let lastCpu = process.cpuUsage();
+  const look = () => {
+    const now = performance.now();
+    const { user, system } = process.cpuUsage(lastCpu);
+    held = Math.max(held, now - last);
+    heldCpu = Math.max(heldCpu, (user + system) / 1000);
+    last = now;
+    lastCpu = process.cpuUsage();
+  };
+  const timer = setInterval(look, 1);
+  return () => {
+    clearInterval(timer);
+    look();
+    return { held, heldCpu };
   };
 }
 
-function fill(
-  maps: Maps,
-  { containers, portsEach }: ScrapeOptions,
-): { endpoints: PlacedEndpoint[]; plan: Plan } {
-  const endpoints: PlacedEndpoint[] = [];
-  const ports: PlannedPort[] = [];
-  const hostPorts: PlannedHostPort[] = [];
-  const cpus = possibleCpus();
-  const perCpu = (value: Buffer) => Buffer.concat(Array.from({ length: cpus }, () => value));
-  const put = (map: { kernel: KernelMap }, key: Buffer, value: Buffer) => map.kernel.set(key, value);
-  for (let slot = 0; slot < containers; slot++) {
-    const placed = endpointIn(slot);
-    endpoints.push(placed);
-    const {
-      endpoint_counters: counters,
-      reasons,
-      ports_ipv4: published,
-      host_ports,
-      host_port_counters,
-    } = maps;
-    const path = [1, 2].map((n) => [
-      { packets: BigInt(slot * n), bytes: BigInt(slot * n * 1000) },
-      { packets: 3n, bytes: 180n },
-    ]);
-    put(counters, counters.key.encode(slot), perCpu(counters.value.encode({ path })));
-    for (const reason of REASONS) {
-      const key = { slot, direction: 0, verdict: Verdict.SLOW, reason };
-      put(reasons, reasons.key.encode(key), perCpu(reasons.value.encode({ packets: 9n, bytes: 900n })));
-    }
-    for (let n = 0; n < portsEach; n++) {
-      const port = {
-        proto: "tcp" as const,
-        address: "0.0.0.0",
-        port: 2000 + slot * portsEach + n,
-        endpointId: placed.planned.endpointId,
-        containerAddress: placed.planned.ip[4]?.address ?? "",
-        containerPort: 80 + n,
-      };
-      ports.push(port);
-      published.set(
-        { address: port.address, port: port.port, proto: 6 },
-        { slot, generation: 1, address: port.containerAddress, port: port.containerPort },
-      );
-      const hostPort = {
-        ...port,
-        loopback: "proxied",
-        addresses: "proxied",
-        keepSource: true,
-        source: undefined,
-      } as const;
-      hostPorts.push(hostPort);
-      const key = host_ports.key.encode(hostPortKey(hostPort));
-      put(host_ports, key, Buffer.alloc(host_ports.value.size));
-      // The host's own processes dial few of its ports.
-      if (n > 0 || slot % 10 !== 0) continue;
-      const sockets = Array.from({ length: HostOutcome.OUTCOME_MAX }, (_, outcome) =>
-        outcome === HostOutcome.LED ? 5n : 0n,
-      );
-      put(host_port_counters, key, perCpu(host_port_counters.value.encode({ sockets })));
-    }
-  }
-  const plan = { endpoints: endpoints.map((e) => e.planned), ports, hostPorts } as unknown as Plan;
-  return { endpoints, plan };
+interface Answer {
+  /** From asked to the last byte. */
+  ms: number;
+  /** Only where it was asked for. */
+  text: string;
 }
 
-function endpointIn(slot: number): PlacedEndpoint {
-  const id = slot.toString(16).padStart(64, "0");
-  const address = `10.${slot >> 16}.${(slot >> 8) & 255}.${slot & 255}`;
-  const ip = { address, snatAddress: undefined, masquerade: true, filtered: false, gateway: true };
-  const planned: PlannedEndpoint = {
-    endpointId: id,
-    containerId: id,
-    container: `stack-${slot % 50}-service-${slot}`,
-    networkId: "n",
-    network: `stack-${slot % 50}_default`,
-    ifindex: 100 + slot,
-    device: `veth${slot.toString(16).padStart(7, "0")}`,
-    bridgeIfindex: 3,
-    bridge: `br-${(slot % 50).toString(16).padStart(12, "0")}`,
-    ip: { 4: ip, 6: undefined },
-    bridging: true,
-    mtu: 1500,
-    mac: new Uint8Array(6),
-    bridgeMac: new Uint8Array(6),
-  };
-  const part = { address, snatAddress: "0.0.0.0", flags: 1 };
-  const none = { address: "::", snatAddress: "::", flags: 0 };
-  const { ifindex, bridgeIfindex, mtu, mac, bridgeMac } = planned;
-  const endpoint = {
-    idHash: BigInt(slot),
-    generation: 1,
-    ifindex,
-    bridgeIfindex,
-    mtu,
-    flags: 1,
-    mac,
-    bridgeMac,
-    ipv4: part,
-    ipv6: none,
-  };
-  return { slot, planned, fresh: false, endpoint };
-}
-
-function source(reader: MapReader, endpoints: readonly PlacedEndpoint[]): MetricsSource {
-  const status = {
-    state: "ready",
-    mode: "accelerate",
-    attach: "tcx",
-    adopted: false,
-    engine: { connected: true, version: "29", apiVersion: "1.52", disconnects: 0 },
-    uplinks: [],
-    reconcile: { count: 1, failures: 0, lastSuccessAt: Date.now(), last: undefined },
-    warnings: [],
-    trustFirewall: "foreign",
-  } as unknown as DaemonStatus;
-  const containers = endpoints.map(({ planned }) => ({
-    id: planned.containerId,
-    name: planned.container,
-    labels: {
-      "com.docker.compose.project": planned.network.replace("_default", ""),
-      "com.docker.compose.service": "service",
-    },
-    running: true,
-    paused: false,
-    networkMode: planned.network,
-    sandboxKey: "",
-    endpoints: [],
-    ports: [],
-  }));
+/** Another process that scrapes, as Prometheus would: one connection that is kept. */
+function startClient(port: number): { get: (text: boolean) => Promise<Answer>; stop: () => void } {
+  const program = `
+    const { Agent, get } = require("node:http");
+    const agent = new Agent({ keepAlive: true });
+    require("node:readline").createInterface(process.stdin).on("line", (line) => {
+      const start = performance.now();
+      get({ port: ${port}, path: "/metrics", agent }, (answer) => {
+        const pieces = [];
+        answer.on("data", (piece) => pieces.push(piece));
+        answer.on("end", () => {
+          const ms = performance.now() - start;
+          const text = line === "text" ? Buffer.concat(pieces).toString() : "";
+          console.log(JSON.stringify({ ms, text }));
+        });
+      });
+    });`;
+  const child = spawn(process.execPath, ["-e", program], { stdio: ["pipe", "pipe", "inherit"] });
+  const waiting: ((answer: Answer) => void)[] = [];
+  createInterface(child.stdout).on("line", (line) => waiting.shift()?.(JSON.parse(line) as Answer));
   return {
-    reader,
-    status: () => status,
-    engineState: { version: "29", apiVersion: "1.52", networks: [], containers, unsure: [], warnings: [] },
+    get: (text) =>
+      new Promise((resolve) => {
+        waiting.push(resolve);
+        child.stdin.write(text ? "text\n" : "\n");
+      }),
+    stop: () => child.kill(),
   };
 }

@@ -46,7 +46,7 @@ __noinline int count_tcp_flags(__u32 slot, __u32 direction, __u32 tcp_flags)
 	return 0;
 }
 
-#define UP_TO(n)                    \
+#define UP_TO(n)                       \
 	if (us <= HANDSHAKE_BOUND_##n) \
 		return n;
 

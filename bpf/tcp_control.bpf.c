@@ -5,7 +5,8 @@
 #include "lib/tcp_control.h"
 
 /* Of an IP header, a field. */
-#define READ(skb, type, field, to) bpf_skb_load_bytes(skb, ETH_HLEN + __builtin_offsetof(struct type, field), to, sizeof(*(to)))
+#define READ(skb, type, field, to) \
+	bpf_skb_load_bytes(skb, ETH_HLEN + __builtin_offsetof(struct type, field), to, sizeof(*(to)))
 
 /* Fills what a connection is known by, and where its TCP header is. False: no TCP, or a later fragment, which has none. */
 static __always_inline bool read_addresses(struct __sk_buff *skb, struct opening_key *key, __u32 *offset)
@@ -68,7 +69,8 @@ __noinline int count_tcp_control(struct __sk_buff *skb, __u32 from, __u32 to)
 	read->key.sport = read->head.source;
 	read->key.dport = read->head.dest;
 	read->key.slot = from == SLOT_NONE ? to : from;
-	first = (read->head.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN && is_first(&read->key, read->head.sequence);
+	first = (read->head.flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN &&
+		is_first(&read->key, read->head.sequence);
 	if (from != SLOT_NONE)
 		count_end(from, DIRECTION_TRANSMIT, read->head.flags, first);
 	if (to != SLOT_NONE)

@@ -39,10 +39,10 @@ npm run bench -- --reconcile N [--starts N] [--rounds N]
 How long the control plane takes with N running containers on an engine 29: from nothing, with nothing to do, and from a container's
 start to its port on the fast path (--starts of them, default 50). Making 1,000 containers takes about ten minutes and 8 GB.
 
-npm run bench -- --scrape [--containers N] [--ports N] [--rounds N]
+npm run bench -- --scrape [--containers N] [--ports N] [--replaced N] [--rounds N]
 
-What a scrape of /metrics takes with N containers (1000) and N published ports each (3): time, CPU time, the longest time that it
-holds up the daemon, memory. No engine and no traffic; the maps are the kernel's.
+What a scrape of /metrics takes with N containers (1000) and N published ports each (3), --replaced of them others at each scrape (0):
+time, CPU time, the longest time that it holds up the daemon, memory. No engine and no packets; the maps are the kernel's.
 
 Ctrl-C takes everything down.`;
 
@@ -67,6 +67,7 @@ await main(async () => {
     const result = await scrape({
       containers: asked.containers,
       portsEach: asked.ports,
+      replaced: asked.replaced,
       rounds: asked.rounds,
     });
     console.log(asked.output === "json" ? JSON.stringify(result, undefined, 2) : scrapeTable(result, colour));
@@ -141,6 +142,7 @@ function options() {
         scrape: flag,
         containers: { ...text, default: "1000" },
         ports: { ...text, default: "3" },
+        replaced: { ...text, default: "0" },
         flows: text,
         reconcile: text,
         starts: { ...text, default: "50" },
@@ -158,6 +160,7 @@ function options() {
       scrape: values.scrape,
       containers: number("containers", values.containers, 16_384),
       ports: number("ports", values.ports, 60),
+      replaced: values.replaced === "0" ? 0 : number("replaced", values.replaced, 1_000),
       flows: values.flows === undefined ? undefined : number("flows", values.flows, 10_000_000),
       reconcile: values.reconcile === undefined ? undefined : number("reconcile", values.reconcile, 10_000),
       starts: number("starts", values.starts, 1_000),

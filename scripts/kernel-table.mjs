@@ -1,9 +1,11 @@
-// Writes docs/kernels.md: what works on which kernel, from what the last runs of test/vm have found. Never edited by hand.
+// Writes docs/kernels.md: what works on which kernel, from what the last runs of test/vm have found, and of bpf and lab on this machine.
+// Never edited by hand.
 //
-//   npm run test:vm && node scripts/kernel-table.mjs
+//   npm run test:vm && npm run test:bpf && npm run test:lab && node scripts/kernel-table.mjs
 
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { release as kernelRelease } from "node:os";
+import { basename, join } from "node:path";
 import { buildDir, root } from "./lib/paths.mjs";
 import { Failure } from "./lib/run.mjs";
 import { isMain, main } from "./lib/step.mjs";
@@ -18,9 +20,8 @@ import { kernelSeries } from "./lib/versions.mjs";
 
 /**
  * @typedef {object} Report
- * @property {string} series
  * @property {string} release
- * @property {string} version
+ * @property {string} [version] its package's; undefined: this machine's kernel
  * @property {{ programs?: Test[], lab?: Test[] }} found
  */
 
@@ -32,6 +33,57 @@ function report(series) {
     throw new Failure(`kernel ${series} has not been tested here`, { remedy });
   }
   return JSON.parse(readFileSync(path, "utf8"));
+}
+
+/**
+ * The same of this machine's kernel, by the last runs of the suites bpf and lab here.
+ * @param {Report[]} others only what one of them has is a row
+ * @returns {Report[]} none where there was no such run
+ */
+function reportOfThis(others) {
+  const programs = ranHere("bpf");
+  if (programs.length === 0) return [];
+  const files = new Set(others.flatMap(({ found }) => (found.programs ?? []).map(({ file }) => file)));
+  const titles = new Set(others.flatMap(({ found }) => (found.lab ?? []).map(title)));
+  return [
+    {
+      release: kernelRelease(),
+      found: {
+        programs: programs.filter(({ file }) => files.has(file)),
+        lab: ranHere("lab").filter((test) => titles.has(title(test))),
+      },
+    },
+  ];
+}
+
+/** A suite's last run on this machine, in the words of test/vm/lib/inside.ts. @param {string} suite @returns {Test[]} */
+function ranHere(suite) {
+  const path = join(buildDir, "test-reports", `${suite}.json`);
+  if (!existsSync(path)) return [];
+  const { testResults } = JSON.parse(readFileSync(path, "utf8"));
+  return testResults.flatMap(
+    (
+      /** @type {{ name: string, assertionResults: { ancestorTitles: string[], title: string, status: string }[] }} */ one,
+    ) =>
+      one.assertionResults
+        .filter(({ status }) => status === "passed" || status === "failed")
+        .map((test) => ({
+          file: basename(one.name, ".test.ts"),
+          titles: [...test.ancestorTitles, test.title],
+          passed: test.status === "passed",
+        })),
+  );
+}
+
+/** "6.12". @param {Report} report */
+const numberOf = ({ release, version }) => /^\d+\.\d+/.exec(version ?? release)?.[0] ?? release;
+
+/** In the order of their numbers. @param {Report} a @param {Report} b */
+function byNumber(a, b) {
+  const [[major = 0, minor = 0] = [], [otherMajor = 0, otherMinor = 0] = []] = [a, b].map((one) =>
+    numberOf(one).split(".").map(Number),
+  );
+  return major - otherMajor || minor - otherMinor;
 }
 
 /**
@@ -59,7 +111,7 @@ const title = ({ titles }) => titles.join(": ");
 /** The document. @param {Report[]} reports */
 export function kernelTable(reports) {
   const head = (/** @type {string} */ what) => [
-    `| ${[what, ...reports.map(({ series }) => `Linux ${series}`)].join(" | ")} |`,
+    `| ${[what, ...reports.map((one) => `Linux ${numberOf(one)}`)].join(" | ")} |`,
     `|---${"|---".repeat(reports.length)}|`,
   ];
   const lab = (/** @type {Report} */ one) => one.found.lab ?? [];
@@ -70,11 +122,16 @@ export function kernelTable(reports) {
     "<!-- Written by scripts/kernel-table.mjs from the runs of `npm run test:vm`: change those, not this. -->",
     "",
     "fairway wants Linux 6.1 or newer. `npm run test:vm` boots Debian's kernels under QEMU, without KVM, with the files of the host,",
-    "and runs the tests there. What the last runs showed, with Debian's engine (20.10):",
+    "and runs the tests there. What the last runs showed, with Debian's engine (20.10), and a current one (29) where it is about ipvlan",
+    "and macvlan:",
     "",
-    ...reports.map(
-      ({ series, release, version }) => `- ${series}: \`${release}\`, package version ${version}`,
-    ),
+    ...reports.map((one) => {
+      const from =
+        one.version === undefined
+          ? "a development machine's own, without a VM and without modules: what it lacks is not tested"
+          : `Debian's package of version ${one.version}`;
+      return `- ${numberOf(one)}: \`${one.release}\`, ${from}`;
+    }),
     "",
     ...head("with an engine and containers"),
     ...distinct(reports, (one) => lab(one).map(title)).map((name) =>
@@ -101,7 +158,8 @@ export function kernelTable(reports) {
 if (isMain(import.meta.url)) {
   await main(() => {
     const path = join(root, "docs", "kernels.md");
-    writeFileSync(path, kernelTable(kernelSeries.map(report)));
+    const booted = kernelSeries.map(report);
+    writeFileSync(path, kernelTable([...booted, ...reportOfThis(booted)].sort(byNumber)));
     console.log(path);
   });
 }

@@ -47,19 +47,23 @@ async function fetchKernel(debian, series, progress) {
   const meta = "linux-image-amd64";
   const version = debian.versions(meta).find((one) => one.startsWith(`${series}.`));
   // The package that always depends on the newest kernel tells which one that is.
-  const name = version && debian.field(meta, version, "Depends")?.match(/^linux-image-\S+/)?.[0];
-  if (!version || !name) throw new Failure(`Debian 12 and its backports have no kernel ${series}`);
+  const name = version && packagesIn(debian.field(meta, version, "Depends"), /^linux-image-\d\S*$/)[0];
+  if (!version || !name) throw new Failure(`Debian 12, 13's and its own backports have no kernel ${series}`);
+  const release = name.slice("linux-image-".length);
+  // Newer ones have the image, the modules, and the list of what is built in, in packages of their own.
+  const parts = packagesIn(debian.field(name, version, "Depends"), /^linux-(base|binary|modules)-\d\S*$/);
   const building = mkdtempSync(join(kernelsDir, `.${series}-`));
   try {
-    await debian.download(name, version, building, progress);
-    const deb = readdirSync(building).find((file) => file.endsWith(".deb")) ?? "";
-    progress(`unpacking ${deb}`);
     const content = join(building, "content");
     mkdirSync(content);
-    await run(["dpkg-deb", "--extract", join(building, deb), content]);
-    const release = name.slice("linux-image-".length);
+    for (const one of [name, ...parts]) await debian.download(one, version, building, progress);
+    for (const deb of readdirSync(building).filter((file) => file.endsWith(".deb"))) {
+      progress(`unpacking ${deb}`);
+      await run(["dpkg-deb", "--extract", join(building, deb), content]);
+    }
+    moveModules(content);
     await run(["depmod", "--basedir", content, release]);
-    renameSync(join(content, "boot", `vmlinuz-${release}`), join(content, "vmlinuz"));
+    renameSync(imageIn(content, release), join(content, "vmlinuz"));
     for (const needless of ["boot", "usr"]) rmSync(join(content, needless), { recursive: true, force: true });
     writeFileSync(join(content, "kernel.json"), JSON.stringify({ series, release, version }));
     rmSync(kernelDir(series), { recursive: true, force: true });
@@ -67,6 +71,28 @@ async function fetchKernel(debian, series, progress) {
   } finally {
     rmSync(building, { recursive: true, force: true });
   }
+}
+
+/** The names in a package's "Depends" that match. @param {string | undefined} depends @param {RegExp} pattern */
+function packagesIn(depends, pattern) {
+  const names = (depends ?? "").split(",").map((one) => one.trim().split(" ")[0] ?? "");
+  return names.filter((name) => pattern.test(name));
+}
+
+/** To where depmod and modprobe look for them; newer packages have them below /usr. @param {string} content */
+function moveModules(content) {
+  const moved = join(content, "usr", "lib", "modules");
+  if (!existsSync(moved)) return;
+  mkdirSync(join(content, "lib"), { recursive: true });
+  renameSync(moved, join(content, "lib", "modules"));
+}
+
+/** @param {string} content @param {string} release @throws {Failure} when there is none */
+function imageIn(content, release) {
+  const places = [join("boot", `vmlinuz-${release}`), join("lib", "modules", release, "vmlinuz")];
+  const found = places.map((place) => join(content, place)).find((path) => existsSync(path));
+  if (found === undefined) throw new Failure(`the packages of kernel ${release} have no vmlinuz`);
+  return found;
 }
 
 if (isMain(import.meta.url)) await main(async () => console.log((await provideKernels()).join("\n")));

@@ -117,6 +117,8 @@ enum endpoint_flags {
 	ENDPOINT_HOST = 1 << 2, /* with ENDPOINT_PARENT: the host reaches it, and it the host */
 	/* With ENDPOINT_PARENT: masqueraded, or with published ports: what it sends may have flow entries. */
 	ENDPOINT_TRANSLATED = 1 << 3,
+	/* With ENDPOINT_PARENT: on macvlan in mode bridge: what others of it send it comes by the parent's receive path alone. */
+	ENDPOINT_SIBLINGS = 1 << 4,
 };
 
 /* What an endpoint's traffic of one family may do on the fast path. */
@@ -390,7 +392,7 @@ struct connection_counters {
 /* Connections of a slot that the flow tables hold, by enum direction, as the sweep of that number has counted them. */
 struct open_connections {
 	__u32 sweep;
-	__u32 open[2][2];  /* then by enum transport; TCP's half open ones included */
+	__u32 open[2][2];   /* then by enum transport; TCP's half open ones included */
 	__u32 half_open[2]; /* TCP: made, and the handshake is not over */
 };
 

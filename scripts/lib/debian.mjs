@@ -1,5 +1,5 @@
-// Packages of Debian 12 and its backports, from the mirror that this system uses, whatever suites it takes from there: apt with a
-// configuration, lists and a cache of its own. Nothing of the system's apt is changed.
+// Packages of Debian 12 and its backports, and of 13's backports, from the mirror that this system uses, whatever suites it takes from
+// there: apt with a configuration, lists and a cache of its own. Nothing of the system's apt is changed.
 
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -45,7 +45,7 @@ export async function openDebian(directory, progress) {
     mkdirSync(join(directory, name), { recursive: true });
   }
   const sources = [
-    stanza("debian", "bookworm bookworm-backports"),
+    stanza("debian", "bookworm bookworm-backports trixie-backports"),
     stanza("debian-security", "bookworm-security"),
   ];
   writeFileSync(join(directory, "sources", "debian.sources"), sources.join("\n"));

@@ -15,5 +15,5 @@ export const minimumNode = [20, 18, 1];
 /** Go, for the lab's current engine: the least that can fetch what a module asks for, and what is fetched without one. */
 export const go = { version: "1.26.8", least: [1, 21] };
 
-/** The kernels of Debian that test/vm boots: the series, as their packages' versions begin. */
-export const kernelSeries = ["6.1", "6.12"];
+/** The kernels of Debian that test/vm boots: the series, as their packages' versions begin. The last is the newest that there is. */
+export const kernelSeries = ["6.1", "6.12", "7"];

@@ -2,8 +2,6 @@ import { execFile } from "node:child_process";
 import { Datapath } from "../datapath/datapath.js";
 import type { DatapathReader } from "../datapath/reader.js";
 import { engineAddress } from "../docker/address.js";
-import { EngineClient, type EngineEvent, type EngineVersion } from "../docker/client.js";
-import { Inventory } from "../docker/inventory.js";
 import type { EngineNetwork, EngineState } from "../docker/model.js";
 import { errorMessage, UserError } from "../errors.js";
 import { HostLists } from "../host/host_lists.js";
@@ -12,18 +10,26 @@ import type { FirewallState, HostState } from "../host/state.js";
 import { readSysctls } from "../host/sysctl.js";
 import { checkUplinks } from "../host/uplinks.js";
 import { ParentKeeper } from "../parents/keeper.js";
+import { likelyEndpointDevices } from "../plan/endpoint_devices.js";
 import { Planner } from "../plan/planner.js";
 import { asIfItWroteRules } from "../plan/slow_path.js";
 import type { Plan, PlannedUplink } from "../plan/types.js";
 import { chooseUplinks } from "../plan/uplinks.js";
 import { SlowPathKeeper } from "../slowpath/keeper.js";
 import { Backoff } from "./backoff.js";
-import { EngineWatch } from "./engine_watch.js";
+import { EngineSide } from "./engine_side.js";
 import { FirewallWatch } from "./firewall_watch.js";
 import { HostWatch } from "./host_watch.js";
 import { StatusServer } from "./status_server.js";
 import { Trigger } from "./trigger.js";
-import type { DaemonConfig, DaemonDeps, DaemonStatus, MetricsSource, ReconcileResult } from "./types.js";
+import type {
+  DaemonConfig,
+  DaemonDeps,
+  DaemonStatus,
+  EngineStatus,
+  MetricsSource,
+  ReconcileResult,
+} from "./types.js";
 
 export type {
   DaemonConfig,
@@ -46,12 +52,10 @@ export class Daemon implements MetricsSource {
   readonly #server: StatusServer;
   readonly #trigger: Trigger;
   readonly #retry = new Backoff(200, 10_000);
-  readonly #abort = new AbortController();
   readonly #closers: (() => void | Promise<void>)[] = [];
   #state: DaemonStatus["state"] = "starting";
   #stopping: Promise<void> | undefined;
-  #client: EngineClient | undefined;
-  #inventory: Inventory | undefined;
+  #engine: EngineSide | undefined;
   #datapath: Datapath | undefined;
   readonly #hostLists = new HostLists();
   readonly #planner: Planner;
@@ -63,10 +67,6 @@ export class Daemon implements MetricsSource {
   #retryTimer: NodeJS.Timeout | undefined;
   #firstPass: { resolve: () => void; reject: (error: unknown) => void } | undefined;
 
-  #connected = false;
-  #engine: EngineVersion | undefined;
-  #engineError: string | undefined;
-  #disconnects = 0;
   #engineState: EngineState | undefined;
   #plan: Plan | undefined;
   #reconciles = { count: 0, failures: 0, lastSuccessAt: 0, last: undefined as ReconcileResult | undefined };
@@ -121,10 +121,17 @@ export class Daemon implements MetricsSource {
     this.#closers.push(() => this.#server.close());
 
     // Asked before anything is loaded: without an engine there is nothing to do, and nothing is to be left.
-    this.#client = new EngineClient(address);
-    this.#closers.push(() => this.#client?.close());
-    this.#engine = await this.#client.negotiate(this.#abort.signal);
-    this.#inventory = new Inventory(this.#client, () => this.#trigger.prompt("events"), this.#abort.signal);
+    const engine = new EngineSide(
+      address,
+      {
+        changed: (reason, urgent) => this.#trigger.fire(reason, urgent),
+        news: () => this.#trigger.prompt("events"),
+      },
+      deps,
+    );
+    this.#engine = engine;
+    this.#closers.push(() => engine.close());
+    await engine.negotiate();
 
     await loadModules();
     this.#datapath = Datapath.open({
@@ -142,11 +149,11 @@ export class Daemon implements MetricsSource {
     // Looked at below; should the start fail before, nobody is left waiting for it.
     first.catch(() => undefined);
     this.#watchHost();
-    await this.#watchEngine(this.#client);
+    await engine.watch();
     this.#repeat(RESYNC_MS, () => {
       this.#firewallWatch?.forget();
       this.#hostLists.forget();
-      if (this.#connected) this.#inventory?.routine();
+      this.#engine?.routine();
       this.#trigger.fire("resync");
     });
     this.#repeat(SWEEP_MS, () => this.#sweep());
@@ -161,7 +168,7 @@ export class Daemon implements MetricsSource {
 
   async #stop(): Promise<void> {
     this.#state = "stopping";
-    this.#abort.abort();
+    this.#engine?.abort();
     clearTimeout(this.#retryTimer);
     this.#firstPass?.reject(new Error("stopped before the first pass"));
     await this.#trigger.close();
@@ -188,52 +195,9 @@ export class Daemon implements MetricsSource {
     this.#closers.push(() => firewall.close());
   }
 
-  async #watchEngine(client: EngineClient): Promise<void> {
-    const watch = new EngineWatch(
-      client,
-      {
-        connected: (engine) => this.#onConnected(engine),
-        disconnected: (why) => this.#onDisconnected(why),
-        event: (event) => this.#onEvent(event),
-      },
-      this.deps.log,
-    );
-    await watch.start();
-    this.#closers.push(() => watch.stop());
-  }
-
   #repeat(ms: number, work: () => void): void {
     const timer = setInterval(work, ms);
     this.#closers.push(() => clearInterval(timer));
-  }
-
-  #onConnected(engine: EngineVersion): void {
-    const first = this.#engineState === undefined;
-    this.#engine = engine;
-    this.#connected = true;
-    this.#engineError = undefined;
-    this.deps.observer?.engineConnected?.(true);
-    this.#inventory?.mark(undefined);
-    this.#trigger.fire(first ? "start" : "reconnect", true);
-  }
-
-  #onDisconnected(why: string): void {
-    this.#engineError = why;
-    if (!this.#connected) return;
-    this.#connected = false;
-    this.#disconnects++;
-    this.deps.observer?.engineConnected?.(false);
-  }
-
-  #onEvent(event: EngineEvent | undefined): void {
-    if (event !== undefined) this.deps.observer?.engineEvent?.(event.type, event.action);
-    // What there is to do about it, if anything, shows when the engine has answered.
-    if (event?.containerId !== undefined) this.#inventory?.mark(event.containerId);
-    else if (event?.type === "network") this.#inventory?.markNetworks();
-    else {
-      this.#inventory?.mark(undefined);
-      this.#trigger.fire("events");
-    }
   }
 
   #forget(ifindexes: ReadonlySet<number>): void {
@@ -281,8 +245,9 @@ export class Daemon implements MetricsSource {
 
   async #reconcile(result: ReconcileResult, reasons: readonly string[]): Promise<void> {
     const started = performance.now();
-    const isNow = this.#connected;
-    const engine = await this.#lookAtEngine();
+    const isNow = this.#engine?.connected ?? false;
+    const seen = await this.#lookAtEngine();
+    const engine = this.#slowPath === undefined ? seen : asIfItWroteRules(seen);
     const looked = performance.now();
     result.engineMs = looked - started;
     const host = await this.#lookAtHost(engine);
@@ -301,6 +266,7 @@ export class Daemon implements MetricsSource {
     result.applyMs = performance.now() - decided;
     result.added = (applied?.added ?? 0) + parents.added;
     result.removed = (applied?.removed ?? 0) + parents.removed;
+    this.#engine?.hold(seen);
     this.#engineState = engine;
     this.#plan = {
       ...planned,
@@ -313,16 +279,14 @@ export class Daemon implements MetricsSource {
   }
 
   /** While the engine is gone, what it last said holds: only the host is looked at anew. */
-  async #lookAtEngine(): Promise<EngineState> {
-    if (this.#connected && this.#engine !== undefined && this.#inventory !== undefined) {
-      // The rules are read while the containers are inspected.
-      const ahead = (networks: readonly EngineNetwork[]) =>
-        void this.#lookAtFirewall(networks, this.#hostLists.look(new Set())).catch(() => undefined);
-      const engine = await this.#inventory.look(this.#engine, ahead);
-      return this.#slowPath === undefined ? engine : asIfItWroteRules(engine);
-    }
-    if (this.#engineState === undefined) throw new Error("the engine has not been seen yet");
-    return this.#engineState;
+  #lookAtEngine(): Promise<EngineState> {
+    if (this.#engine === undefined) throw new Error("the engine is not watched");
+    // While the containers are inspected the rules are read, and programs attached where they are likely to be wanted.
+    return this.#engine.look((networks) => {
+      const host = this.#hostLists.look(new Set());
+      void this.#lookAtFirewall(networks, host).catch(() => undefined);
+      this.#datapath?.attachAhead(likelyEndpointDevices(networks, host.links));
+    });
   }
 
   async #lookAtHost(engine: EngineState): Promise<HostState> {
@@ -438,14 +402,7 @@ export class Daemon implements MetricsSource {
       attach: this.#datapath?.attachMode ?? "tcx",
       bpffs: this.config.bpffs,
       adopted: this.#datapath?.adopted ?? false,
-      engine: {
-        connected: this.#connected,
-        address: this.#client?.address.display ?? "",
-        version: this.#engine?.version,
-        apiVersion: this.#engine?.apiVersion,
-        disconnects: this.#disconnects,
-        error: this.#connected ? undefined : this.#engineError,
-      },
+      engine: this.#engine?.status() ?? NOT_ASKED,
       uplinks: (this.#plan?.uplinks ?? []).map((u) => ({
         name: u.name,
         ifindex: u.ifindex,
@@ -467,6 +424,16 @@ export class Daemon implements MetricsSource {
     };
   }
 }
+
+/** Of an engine that has not been asked for yet. */
+const NOT_ASKED: EngineStatus = {
+  connected: false,
+  address: "",
+  version: undefined,
+  apiVersion: undefined,
+  disconnects: 0,
+  error: undefined,
+};
 
 function tenths(ms: number): number {
   return Math.round(ms * 10) / 10;

@@ -25,6 +25,9 @@ function isDefaultRoute({ kind, prefixLength = 0 }: NetEvent): boolean {
 /** Watches the host by netlink. */
 export class HostWatch {
   readonly #monitor: NetMonitor;
+  /** What the last reconcile saw and planned: the same objects as long as they say the same. */
+  #links: readonly NetLink[] = [];
+  #plan: Plan | undefined;
   #before: ReadonlyMap<number, NetLink> = new Map();
   #uplinks: ReadonlySet<number> = new Set();
   #endpoints: ReadonlySet<number> = new Set();
@@ -51,10 +54,14 @@ export class HostWatch {
   }
 
   /** What the last reconcile saw and planned: what changes are judged by. */
-  know(host: HostState, plan: Plan, engineBridges: ReadonlySet<string>): void {
-    this.#before = new Map(host.links.map((l) => [l.ifindex, l]));
-    this.#uplinks = new Set(plan.uplinks.map((u) => u.ifindex));
-    this.#endpoints = new Set(plan.endpoints.map((e) => e.ifindex));
+  know({ links }: Pick<HostState, "links">, plan: Plan, engineBridges: ReadonlySet<string>): void {
+    if (links !== this.#links) this.#before = new Map(links.map((l) => [l.ifindex, l]));
+    if (plan !== this.#plan) {
+      this.#uplinks = new Set(plan.uplinks.map((u) => u.ifindex));
+      this.#endpoints = new Set(plan.endpoints.map((e) => e.ifindex));
+    }
+    this.#links = links;
+    this.#plan = plan;
     this.#engineBridges = engineBridges;
   }
 

@@ -1,6 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
-import { errorMessage } from "../errors.js";
 import { type Endpoint, endpointCodec, type MapName, mapDefinitions } from "../generated/index.js";
 import { type Address, ANY, FAMILIES, type Family, familyOf } from "../ip.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
@@ -13,6 +12,7 @@ import {
   type RawState,
   readRaw,
 } from "./actual.js";
+import { Attaching, attachmentKey, missingOf } from "./attaching.js";
 import { makeConnectionCounters, removeConnectionCounters } from "./connection_counters.js";
 import { deleteConnectionsOf, deleteStaleUdp, type FreshUdpPort } from "./conntrack.js";
 import { type Changes, diff } from "./diff.js";
@@ -23,8 +23,6 @@ import type { Maps } from "./maps.js";
 import { isOnParent, type PlacedEndpoint, SLOTS } from "./slots.js";
 
 const IPPROTO_UDP = 17;
-/** For how long programs are attached before others get a turn. */
-const ATTACHING_MS = 10;
 
 export interface ApplyResult {
   /** Map entries written and links attached. */
@@ -42,6 +40,7 @@ export interface ApplyResult {
 export class Applier {
   readonly #failedWrites = new Map<MapName, number>();
   readonly #fullMaps = new Set<MapName>();
+  readonly #attaching: Attaching;
   /** Slots from here on are free: nobody but us gives them, from the lowest on. All are looked at in the first pass. */
   #slotsInUse = SLOTS;
 
@@ -51,7 +50,8 @@ export class Applier {
         plan: Plan;
         xdp: ReadonlyMap<number, number> | undefined;
         raw: RawState;
-        wanted: Attachment[];
+        /** All that is wanted, as it was listed. */
+        present: Attachment[];
         result: Omit<ApplyResult, "warnings">;
       }
     | undefined;
@@ -60,11 +60,27 @@ export class Applier {
     private readonly maps: Maps,
     private readonly attachments: Attachments,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.#attaching = new Attaching(attachments, log);
+  }
 
   /** Writes that failed because a map was full, since the start. */
   failedWrites(map: MapName): number {
     return this.#failedWrites.get(map) ?? 0;
+  }
+
+  /**
+   * The programs of these devices are going to be wanted: begins to attach them, between which others run. Without entries in the maps
+   * they leave everything to the kernel; where they turn out not to be wanted the next apply() detaches them.
+   * @param ifindexes of endpoints' devices
+   */
+  attachAhead(ifindexes: readonly number[]): void {
+    this.#attaching.ahead(ifindexes.flatMap(endpointAttachments));
+  }
+
+  /** Nothing is attached from now on. */
+  close(): void {
+    this.#attaching.close();
   }
 
   /**
@@ -75,16 +91,17 @@ export class Applier {
    * @throws NativeError for any other failure of the kernel; the next pass starts from what is there then
    */
   async apply(plan: Plan, xdp?: ReadonlyMap<number, number>): Promise<ApplyResult> {
+    const ahead = await this.#attaching.settled();
     const raw = readRaw(this.maps, this.#slotsInUse);
     const present = this.attachments.list();
     const settled = this.#settled;
     // Most passes: what is planned was there at the last pass, and is.
     if (
+      ahead === 0 &&
       settled?.plan === plan &&
       isDeepStrictEqual(settled.xdp, xdp) &&
-      isSameRaw(settled.raw, raw) &&
-      missingOf(settled.wanted, present).length === 0 &&
-      settled.wanted.length === present.length
+      isSameList(settled.present, present) &&
+      isSameRaw(settled.raw, raw)
     ) {
       return { ...settled.result, warnings: this.#chainWarnings(plan) };
     }
@@ -95,15 +112,16 @@ export class Applier {
     const wanted = wantedAttachments(changes, plan);
     let removed = this.#remove(changes);
     removed += this.#detach(wanted, present);
-    let added = this.#add(changes);
+    let added = ahead + this.#add(changes);
     deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     const slotsRead = this.#slotsInUse;
     this.#slotsInUse = last + 1;
-    added += await this.#attach(wanted, present);
+    const missing = missingOf(wanted, present);
+    added += await this.#attaching.attach(missing);
     const { placed } = changes.placement;
     const result = { added, removed, placed, changes };
-    if (added + removed === 0 && slotsRead === this.#slotsInUse && changes.nextGeneration === undefined)
-      this.#settled = { plan, xdp, raw, wanted, result };
+    const isSettled = added + removed + missing.length === 0 && changes.nextGeneration === undefined;
+    if (isSettled && slotsRead === this.#slotsInUse) this.#settled = { plan, xdp, raw, present, result };
     return { ...result, warnings: this.#chainWarnings(plan) };
   }
 
@@ -233,36 +251,11 @@ export class Applier {
     });
     return surplus.length;
   }
-
-  async #attach(wanted: Attachment[], present: Attachment[]): Promise<number> {
-    const missing = missingOf(wanted, present);
-    let attached = 0;
-    let failure: unknown;
-    for (let at = 0; at < missing.length; ) {
-      const until = performance.now() + ATTACHING_MS;
-      this.attachments.together(() => {
-        for (; at < missing.length && performance.now() < until; at++) {
-          const attachment = missing[at] as Attachment;
-          try {
-            // False: the device went away meanwhile; its event brings the next pass.
-            if (this.attachments.attach(attachment)) attached++;
-          } catch (error) {
-            this.log.error({ ...attachment, error: errorMessage(error) }, "program could not be attached");
-            failure ??= error;
-          }
-        }
-      });
-      if (at < missing.length) await new Promise((resolve) => setImmediate(resolve));
-    }
-    // The others are attached all the same; the pass has failed and is tried again.
-    if (failure !== undefined) throw failure;
-    return attached;
-  }
 }
 
-function missingOf(wanted: readonly Attachment[], present: readonly Attachment[]): Attachment[] {
-  const there = new Set(present.map(attachmentKey));
-  return wanted.filter((attachment) => !there.has(attachmentKey(attachment)));
+/** Attachments are listed as the same objects as long as they are there. */
+function isSameList(a: readonly Attachment[], b: readonly Attachment[]): boolean {
+  return a.length === b.length && a.every((attachment, at) => attachment === b[at]);
 }
 
 function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
@@ -277,15 +270,19 @@ function wantedAttachments(changes: Changes, plan: Plan): Attachment[] {
         { program: egress, ifindex },
       ];
     }),
-    ...devices.flatMap((ifindex): Attachment[] => [
-      { program: "endpoint_ingress", ifindex },
-      { program: "endpoint_egress", ifindex },
-    ]),
+    ...devices.flatMap(endpointAttachments),
     // After an uplink's at the same device: what comes in for a published port is rewritten by the time that it is looked at.
     ...[...parents].flatMap((ifindex): Attachment[] => [
       { program: "parent_ingress", ifindex },
       { program: "parent_egress", ifindex },
     ]),
+  ];
+}
+
+function endpointAttachments(ifindex: number): Attachment[] {
+  return [
+    { program: "endpoint_ingress", ifindex },
+    { program: "endpoint_egress", ifindex },
   ];
 }
 
@@ -311,8 +308,4 @@ function freshUdpPortsOf(family: Family, changes: Changes, plan: Plan): FreshUdp
     const addresses = address === ANY[family] ? any : new Set([address]);
     return [{ family, addresses, port, containerAddress: valueCodec.decode(value).address }];
   });
-}
-
-function attachmentKey({ program, ifindex }: Attachment): string {
-  return `${program}-${ifindex}`;
 }

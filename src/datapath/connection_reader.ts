@@ -1,15 +1,15 @@
 /** What the maps say of connections, with the names of the last plan. */
-import { sumPerCpu } from "../codec.js";
 import {
-  type ConnectionCounters,
+  connectionCountersCodec,
   Direction,
-  HANDSHAKE_BUCKETS,
   HandshakeBound,
+  handshakesCodec,
   type OpenConnections,
   openConnectionsCodec,
   Transport,
 } from "../generated/index.js";
 import type { Maps } from "./maps.js";
+import { summedBatches, sumPlaces } from "./per_cpu.js";
 import type { ConnectionReading, DirectionConnections, HandshakeReading } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 
@@ -20,67 +20,69 @@ const BOUNDS = Object.values(HandshakeBound)
   .filter((us): us is HandshakeBound => typeof us === "number")
   .map((us) => us / 1e6);
 const NONE_OPEN = openConnectionsCodec.decode(Buffer.alloc(openConnectionsCodec.size));
+/** Which of an entry's sums is which. */
+const PLACES = sumPlaces(connectionCountersCodec);
+const HANDSHAKES = sumPlaces(handshakesCodec);
 
 /**
  * @param placed asked in each step: between two of them a slot may have been given to another endpoint
  * @param sweep the number of the sweep that has counted last; 0: there was none
- * @param batch how many entries of a per-CPU map to read in one go, by the size of its values
  */
 export function* connectionSteps(
   maps: ConnectionMaps,
-  placed: () => PlacedEndpoint[],
+  placed: () => readonly PlacedEndpoint[],
   sweep: number,
-  batch: (valueSize: number) => number,
 ): Generator<ConnectionReading[]> {
-  const { kernel, key, value } = maps.connection_counters;
+  const { key, value } = maps.connection_counters;
   const open = openBySlot(maps, placed(), sweep);
   yield [];
-  let cursor: Buffer | undefined;
-  do {
-    const entries = kernel.getBatch(cursor, batch(value.size));
+  for (const { keys, count, sums } of summedBatches(maps.connection_counters)) {
     const bySlot = new Map(placed().map((p) => [p.slot, p.planned]));
-    const valueLength = entries.count === 0 ? 0 : entries.values.length / entries.count;
     const readings: ConnectionReading[] = [];
-    for (let i = 0; i < entries.count; i++) {
-      const slot = key.decode(entries.keys, i * key.size);
+    for (let i = 0; i < count; i++) {
+      const slot = key.decode(keys, i * key.size);
       const planned = bySlot.get(slot);
       if (planned === undefined) continue;
       const { containerId, container, network } = planned;
-      const counted = sumPerCpu(value, entries.values, i * valueLength, valueLength);
+      const sum = (place: bigint | undefined) => sums[(i * value.size) / 8 + Number(place)] ?? 0;
       const now = sweep === 0 ? undefined : (open.get(slot) ?? NONE_OPEN);
       readings.push({
         containerId,
         container,
         network,
-        receive: ofDirection(Direction.RECEIVE, counted, now),
-        transmit: ofDirection(Direction.TRANSMIT, counted, now),
-        snat: { allocated: counted.snatAllocated, retried: counted.snatRetried, failed: counted.snatFailed },
+        receive: ofDirection(Direction.RECEIVE, sum, now),
+        transmit: ofDirection(Direction.TRANSMIT, sum, now),
+        snat: {
+          allocated: sum(PLACES.snatAllocated),
+          retried: sum(PLACES.snatRetried),
+          failed: sum(PLACES.snatFailed),
+        },
       });
     }
     yield readings;
-    cursor = entries.cursor;
-  } while (cursor !== undefined);
+  }
 }
 
 /** Of networks that have endpoints; both directions of each. */
 export function handshakes(maps: ConnectionMaps, placed: readonly PlacedEndpoint[]): HandshakeReading[] {
   const networks = new Map(placed.map(({ endpoint, planned }) => [endpoint.bridgeIfindex, planned.network]));
-  const { kernel, key, value } = maps.handshakes;
-  return [...kernel.entries(64)].flatMap((entry) => {
-    const { bridgeIfindex, direction } = key.decode(entry.key);
-    const network = networks.get(bridgeIfindex);
-    if (network === undefined) return [];
-    const { count, sum } = sumPerCpu(value, Buffer.from(entry.value), 0, entry.value.length);
-    return [
-      {
+  const { key, value } = maps.handshakes;
+  const readings: HandshakeReading[] = [];
+  for (const { keys, count, sums } of summedBatches(maps.handshakes))
+    for (let i = 0; i < count; i++) {
+      const { bridgeIfindex, direction } = key.decode(keys, i * key.size);
+      const network = networks.get(bridgeIfindex);
+      if (network === undefined) continue;
+      const sum = (place: bigint) => sums[(i * value.size) / 8 + Number(place)] ?? 0;
+      readings.push({
         network,
         direction: direction === Direction.RECEIVE ? "receive" : "transmit",
         bounds: BOUNDS,
-        counts: count.slice(0, HANDSHAKE_BUCKETS).map(Number),
-        sum: Number(sum) / 1e6,
-      } as const,
-    ];
-  });
+        counts: HANDSHAKES.count.map(sum),
+        sum: sum(HANDSHAKES.sum) / 1e6,
+      });
+    }
+  return readings;
 }
 
 /** What that sweep has counted, by slot. Slots are given from the lowest on: the array is read up to the last one. */
@@ -108,19 +110,16 @@ function openBySlot(
 
 function ofDirection(
   direction: Direction,
-  counted: ConnectionCounters,
+  sum: (place: bigint | undefined) => number,
   now: OpenConnections | undefined,
 ): DirectionConnections {
-  const { opened, established, syn, rst } = counted;
+  const opened = PLACES.opened[direction];
   const open = now?.open[direction];
   return {
-    opened: {
-      tcp: opened[direction]?.[Transport.TCP] ?? 0n,
-      udp: opened[direction]?.[Transport.UDP] ?? 0n,
-    },
-    established: established[direction] ?? 0n,
-    syn: syn[direction] ?? 0n,
-    rst: rst[direction] ?? 0n,
+    opened: { tcp: sum(opened?.[Transport.TCP]), udp: sum(opened?.[Transport.UDP]) },
+    established: sum(PLACES.established[direction]),
+    syn: sum(PLACES.syn[direction]),
+    rst: sum(PLACES.rst[direction]),
     open: open === undefined ? undefined : { tcp: open[Transport.TCP] ?? 0, udp: open[Transport.UDP] ?? 0 },
     halfOpen: now?.halfOpen[direction],
   };

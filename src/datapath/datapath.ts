@@ -4,6 +4,7 @@ import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
 import { Applier, type ApplyResult } from "./apply.js";
+import { Epoch } from "./epoch.js";
 import { GracePeriods } from "./grace_periods.js";
 import { handOverFlows } from "./handover.js";
 import { HostSockets } from "./host_sockets.js";
@@ -42,6 +43,7 @@ export class Datapath {
   readonly #attachments: Attachments;
   readonly #applier: Applier;
   readonly #policy: PolicyApplier;
+  readonly #epoch: Epoch;
   readonly #xdp: XdpLinks;
   readonly #hostSockets: HostSockets;
   readonly #sweep: Sweep;
@@ -60,6 +62,7 @@ export class Datapath {
     this.#attachments = attachments;
     this.#applier = new Applier(loaded.maps, attachments, options.log);
     this.#policy = new PolicyApplier(loaded.maps, options.log);
+    this.#epoch = new Epoch(loaded.maps.control);
     this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
     this.#hostSockets = new HostSockets(pins, loaded, options.log);
     this.#sweep = new Sweep(
@@ -169,6 +172,11 @@ export class Datapath {
     };
   }
 
+  /** Before apply(), while it is not known yet what there is to be of endpoints; see Applier.attachAhead(). */
+  attachAhead(ifindexes: readonly number[]): void {
+    this.#applier.attachAhead(ifindexes);
+  }
+
   #hostSocketWarnings(): PlanWarning[] {
     const { obstacle } = this.#hostSockets;
     if (obstacle === undefined) return [];
@@ -185,7 +193,7 @@ export class Datapath {
       return result;
     } finally {
       // Also after half of the lists: when they are compared again, that half is no change any more.
-      if (stricter) this.bumpEpoch();
+      if (stricter) this.#epoch.raiseTwice();
     }
   }
 
@@ -198,10 +206,7 @@ export class Datapath {
 
   /** Voids every flow entry: packets find their way anew. */
   bumpEpoch(): number {
-    const control = this.#maps.control.get(0) ?? { epoch: 0, nextGeneration: 1, policy: 0 };
-    const epoch = control.epoch >= 0xffffffff ? 1 : control.epoch + 1;
-    this.#maps.control.set(0, { ...control, epoch });
-    return epoch;
+    return this.#epoch.raise();
   }
 
   /** Has idle and void flow entries taken out, and the others counted. */
@@ -211,6 +216,8 @@ export class Datapath {
 
   /** Lets go of the kernel's objects; everything that is pinned stays and goes on. */
   close(): void {
+    this.#applier.close();
+    this.#epoch.close();
     this.#attachments.close();
     this.#xdp.close();
     this.#hostSockets.close();

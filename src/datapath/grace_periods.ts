@@ -18,6 +18,8 @@ const NORMAL = "/sys/kernel/rcu_normal";
  */
 export class GracePeriods {
   #unavailable = false;
+  /** What was before is in the state file. */
+  #recorded = false;
 
   constructor(
     private readonly state: StateFile,
@@ -27,45 +29,83 @@ export class GracePeriods {
 
   /** Runs `work` with short grace periods where the kernel has them and lets us: not in an unprivileged container, say. */
   expedited<T>(work: () => T): T {
+    const recorded = this.#record();
     const ours = this.#begin();
     try {
       return work();
     } finally {
-      if (ours) this.restore();
+      if (ours) this.#putBack("0");
+      if (recorded) this.#forget();
     }
   }
 
-  /** Puts back what a former run, or begin(), has changed. Whatever somebody else has set since stays. */
-  restore(): void {
-    const { rcuExpedited, ...others } = this.state.read();
-    if (rcuExpedited === undefined) return;
+  /** Runs what calls expedited() time and again: what was before is written to the state file once for all of them. */
+  async series<T>(work: () => Promise<T>): Promise<T> {
+    const recorded = this.#record();
     try {
-      if (read(this.paths.expedited) === "1") writeFileSync(this.paths.expedited, rcuExpedited);
+      return await work();
+    } finally {
+      if (recorded) this.#forget();
+    }
+  }
+
+  /** Puts back what a former run has changed. Whatever somebody else has set since stays. */
+  restore(): void {
+    const { rcuExpedited } = this.state.read();
+    if (rcuExpedited === undefined) return;
+    this.#putBack(rcuExpedited);
+    this.#forget();
+  }
+
+  #putBack(value: string): void {
+    try {
+      if (read(this.paths.expedited) === "1") writeFileSync(this.paths.expedited, value);
     } catch (error) {
       this.log.warn(
-        { path: this.paths.expedited, value: rcuExpedited, error: errorMessage(error) },
+        { path: this.paths.expedited, value, error: errorMessage(error) },
         "could not be put back",
       );
     }
-    this.state.write(others);
   }
 
-  /** Whether it was switched on by this. */
-  #begin(): boolean {
-    if (this.#unavailable) return false;
+  /** Whether it is this that has written down what was before. */
+  #record(): boolean {
+    if (this.#unavailable || this.#recorded) return false;
     try {
       const before = read(this.paths.expedited);
       if (before !== "0" || read(this.paths.normal) !== "0") return false;
       this.state.write({ ...this.state.read(), rcuExpedited: before });
+      this.#recorded = true;
+      return true;
+    } catch (error) {
+      this.#giveUp(error);
+      return false;
+    }
+  }
+
+  #forget(): void {
+    this.#recorded = false;
+    const { rcuExpedited, ...others } = this.state.read();
+    if (rcuExpedited !== undefined) this.state.write(others);
+  }
+
+  /** Whether it was switched on by this. */
+  #begin(): boolean {
+    if (!this.#recorded) return false;
+    try {
+      if (read(this.paths.expedited) !== "0" || read(this.paths.normal) !== "0") return false;
       writeFileSync(this.paths.expedited, "1");
       return true;
     } catch (error) {
-      this.#unavailable = true;
-      this.restore();
-      const message = "grace periods can't be expedited: attaching takes its time";
-      this.log.debug({ error: errorMessage(error) }, message);
+      this.#giveUp(error);
       return false;
     }
+  }
+
+  #giveUp(error: unknown): void {
+    this.#unavailable = true;
+    const message = "grace periods can't be expedited: attaching takes its time";
+    this.log.debug({ error: errorMessage(error) }, message);
   }
 }
 

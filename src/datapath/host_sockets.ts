@@ -73,6 +73,8 @@ export interface HostSocketParts {
 export class HostSockets {
   readonly #links = new Map<Call, BpfLink>();
   #devices: ReadonlySet<number> = new Set();
+  /** What they are those of, where the kernel knows all of them. */
+  #knownOf: { plan: Plan; placed: readonly PlacedEndpoint[] } | undefined;
   /** Why it can't be, as it was told. */
   #obstacle: string | undefined;
 
@@ -109,6 +111,7 @@ export class HostSockets {
 
   /** Lets the kernel know the devices of the endpoints that are led to; before the ports that lead there are written. */
   knowDevices(plan: Plan, placed: readonly PlacedEndpoint[]): void {
+    if (this.#knownOf?.plan === plan && this.#knownOf.placed === placed) return;
     const leading = new Set(plan.hostPorts.map((port) => port.endpointId));
     const devices = new Set(
       placed.flatMap(({ planned }) => (leading.has(planned.endpointId) ? planned.ifindex : [])),
@@ -127,6 +130,7 @@ export class HostSockets {
       }
     }
     this.#devices = known;
+    this.#knownOf = known.size === devices.size ? { plan, placed } : undefined;
   }
 
   /** Attaches, or detaches. Where it is not possible the ports stay on the engine's own way. */

@@ -60,10 +60,12 @@ export interface Attachment {
  */
 export interface Attachments {
   readonly mode: AttachMode;
-  /** What is attached now; links whose device is gone are dropped on the way. */
+  /** What is attached now, each as the same object as long as it is; links whose device is gone are dropped on the way. */
   list(): Attachment[];
   /** Runs what attaches and detaches several programs, which costs less than one by one. */
   together<T>(work: () => T): T;
+  /** Runs what calls together() time and again. */
+  series<T>(work: () => Promise<T>): Promise<T>;
   /** Attaches; false when the device is gone by now. Attaching twice is fine. */
   attach(attachment: Attachment): boolean;
   /** Detaches; fine when it is not attached. */
@@ -138,6 +140,10 @@ export class TcxAttachments implements Attachments {
     return this.gracePeriods.expedited(work);
   }
 
+  series<T>(work: () => Promise<T>): Promise<T> {
+    return this.gracePeriods.series(work);
+  }
+
   attach(attachment: Attachment): boolean {
     const name = pinName(attachment);
     if (this.#links.has(name)) return true;
@@ -150,8 +156,7 @@ export class TcxAttachments implements Attachments {
       throw error;
     }
     try {
-      unpin(this.pins.link(name));
-      link.pin(this.pins.link(name));
+      pinAnew(link, this.pins.link(name));
     } catch (error) {
       link.close();
       throw error;
@@ -217,6 +222,10 @@ export class ClsactAttachments implements Attachments {
 
   /** The kernel waits for nothing here. */
   together<T>(work: () => T): T {
+    return work();
+  }
+
+  series<T>(work: () => Promise<T>): Promise<T> {
     return work();
   }
 
@@ -346,6 +355,17 @@ function programName(id: number): string | undefined {
 
 function pinName({ program, ifindex }: Attachment): string {
   return `${program}-${ifindex}`;
+}
+
+/** Most often there is nothing of that name, which unlinking would have to find out each time. */
+function pinAnew(link: BpfLink, path: string): void {
+  try {
+    link.pin(path);
+  } catch (error) {
+    if (errorCode(error) !== "EEXIST") throw error;
+    unpin(path);
+    link.pin(path);
+  }
 }
 
 function parseName(name: string): Attachment | undefined {

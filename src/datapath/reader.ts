@@ -4,10 +4,13 @@
  */
 import type { Address } from "../ip.js";
 
-/** Packets and bytes since the endpoint came to be; summed over all CPUs. Bytes from the IP header on. */
+/**
+ * Packets and bytes since the endpoint came to be; summed over all CPUs, exact up to 2^53 (285 years of a million packets a second). Bytes
+ * from the IP header on.
+ */
 export interface TrafficCounter {
-  packets: bigint;
-  bytes: bigint;
+  packets: number;
+  bytes: number;
 }
 
 /** The two ways through the host. */
@@ -38,13 +41,13 @@ export interface EndpointReading {
 /** Of one direction: receive is what others open to the container, or send to it. */
 export interface DirectionConnections {
   /** Made on the fast path, or (TCP) seen to begin on another way. */
-  opened: { tcp: bigint; udp: bigint };
+  opened: { tcp: number; udp: number };
   /** TCP handshakes completed, of connections made on the fast path. */
-  established: bigint;
+  established: number;
   /** Packets that ask for a connection (SYN without ACK), sent again or not. */
-  syn: bigint;
+  syn: number;
   /** Packets with RST. */
-  rst: bigint;
+  rst: number;
   /** In the flow table at the last sweep; undefined: there was none yet. */
   open: { tcp: number; udp: number } | undefined;
   /** Of open TCP connections those whose handshake is not over. */
@@ -59,7 +62,7 @@ export interface ConnectionReading {
   receive: DirectionConnections;
   transmit: DirectionConnections;
   /** Source ports of masqueraded connections made on the fast path. */
-  snat: { allocated: bigint; retried: bigint; failed: bigint };
+  snat: { allocated: number; retried: number; failed: number };
 }
 
 /** How long the handshakes of a network's connections took, from the SYN to the ACK. */
@@ -134,14 +137,14 @@ export interface PortReading {
 /** Sockets of the host's processes that dialled a published port. */
 export interface HostPortReading extends PortReading {
   /** Led straight to the container. */
-  led: bigint;
+  led: number;
   /** Left on the engine's own way, by the reason why: lower case, from bpf/lib/types.h; only those that there are. */
-  left: Readonly<Record<string, bigint>>;
+  left: Readonly<Record<string, number>>;
 }
 
 /**
  * What takes long on a large host comes in steps, each a millisecond or two: between two of them others may have their turn,
- * and what they change may be in the later steps.
+ * and what they change may be in the later steps. A step's readings are good until the next scrape: some are used again then.
  */
 export interface DatapathReader {
   endpoints(): EndpointReading[];
@@ -158,7 +161,9 @@ export interface DatapathReader {
   programs(): ProgramReading[];
   detached(): DetachedReading[];
   flows(): FlowsReading;
-  ports(): PortReading[];
+  /** The same list until there is another plan. */
+  ports(): readonly PortReading[];
+  /** Those that have been dialled. */
   hostPorts(): HostPortReading[];
   hostPortSteps(): Iterable<HostPortReading[]>;
   /** The network of every endpoint that is in the datapath; reads no map. */

@@ -137,7 +137,8 @@ function flagsOf({ bridging, parent }: PlannedEndpoint): number {
     (bridging ? EndpointFlags.BRIDGING : 0) |
     (parent === undefined ? 0 : EndpointFlags.PARENT) |
     (parent?.host ? EndpointFlags.HOST : 0) |
-    (parent?.translated ? EndpointFlags.TRANSLATED : 0)
+    (parent?.translated ? EndpointFlags.TRANSLATED : 0) |
+    (parent?.driver === "macvlan" && parent.mode === "bridge" ? EndpointFlags.SIBLINGS : 0)
   );
 }
 

@@ -45,7 +45,7 @@ export class EngineClient {
   async negotiate(signal?: AbortSignal): Promise<EngineVersion> {
     let body: unknown;
     try {
-      ({ body } = await this.#http.json("/version", signal === undefined ? VERSION : { ...VERSION, signal }));
+      body = await this.#http.json("/version", signal === undefined ? VERSION : { ...VERSION, signal });
     } catch (error) {
       throw connectError(error, this.address);
     }
@@ -65,18 +65,17 @@ export class EngineClient {
 
   /** Every network, with its options and subnets. */
   async networks(signal: AbortSignal): Promise<unknown> {
-    return (await this.#http.json(`${this.#prefix}/networks`, { ...LIST, signal })).body;
+    return this.#http.json(`${this.#prefix}/networks`, { ...LIST, signal });
   }
 
   /** One network with the containers that are on it. @throws EngineHttpError with status 404 where it is gone. */
   async network(id: string, signal: AbortSignal): Promise<unknown> {
-    return (await this.#http.json(`${this.#prefix}/networks/${encodeURIComponent(id)}`, { ...LIST, signal }))
-      .body;
+    return this.#http.json(`${this.#prefix}/networks/${encodeURIComponent(id)}`, { ...LIST, signal });
   }
 
   /** One container's inspection. @throws EngineHttpError with status 404 where it is gone. */
   async container(id: string, signal: AbortSignal): Promise<unknown> {
-    return (await this.#http.json(`${this.#prefix}/containers/${id}/json`, { ...INSPECT, signal })).body;
+    return this.#http.json(`${this.#prefix}/containers/${id}/json`, { ...INSPECT, signal });
   }
 
   /**

@@ -1,6 +1,9 @@
 import * as http from "node:http";
 import * as https from "node:https";
+import { errorMessage } from "../errors.js";
 import type { EngineAddress } from "./address.js";
+import type { Answer } from "./answer.js";
+import { EngineConnection, HungUpError } from "./connection.js";
 
 /** The engine answered, but not with 2xx. */
 export class EngineHttpError extends Error {
@@ -32,66 +35,110 @@ export interface RequestOptions {
 
 /** GET over the engine's socket: JSON answers with limits of time and size, and endless streams. Never anything but GET. */
 export class EngineHttp {
-  readonly #agent: http.Agent;
+  /** Open connections; those that are asked nothing wait in #idle, the one used last at its end. */
+  readonly #connections = new Set<EngineConnection>();
+  readonly #idle: EngineConnection[] = [];
+  readonly #waiting: (() => void)[] = [];
+  #closed = false;
 
+  /** @param maxConnections open at a time; who asks for more waits */
   constructor(
     private readonly address: EngineAddress,
-    maxSockets: number,
-  ) {
-    const options = { keepAlive: true, maxSockets, maxFreeSockets: maxSockets, timeout: 60_000 };
-    this.#agent = this.#tls() ? new https.Agent(options) : new http.Agent(options);
-  }
+    private readonly maxConnections: number,
+  ) {}
 
   /**
-   * The parsed answer and its headers.
+   * The parsed answer.
    * @throws EngineHttpError, EngineTimeoutError, SyntaxError (no JSON), RangeError (too big), or the socket's error.
    */
-  async json(
-    path: string,
-    options: RequestOptions,
-  ): Promise<{ body: unknown; headers: http.IncomingHttpHeaders }> {
-    const { body, headers } = await this.#collect(path, options);
-    return { body: JSON.parse(body) as unknown, headers };
+  async json(path: string, options: RequestOptions): Promise<unknown> {
+    const { status, body } = await this.#ask(path, options);
+    const text = body.toString("utf8");
+    if (status < 200 || status > 299) throw new EngineHttpError(status, path, errorDetail(text));
+    return JSON.parse(text) as unknown;
   }
 
-  #collect(path: string, o: RequestOptions): Promise<{ body: string; headers: http.IncomingHttpHeaders }> {
+  /** Asks within the limits of `options`. */
+  #ask(path: string, { timeoutMs, maxBytes, signal }: RequestOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const request = this.#request(path, this.#agent);
-      const timer = setTimeout(() => request.destroy(new EngineTimeoutError(path, o.timeoutMs)), o.timeoutMs);
-      const abort = () => request.destroy(new Error("aborted"));
-      o.signal?.addEventListener("abort", abort, { once: true });
+      let connection: EngineConnection | undefined;
+      let over = false;
       const settle = () => {
+        over = true;
         clearTimeout(timer);
-        o.signal?.removeEventListener("abort", abort);
+        signal?.removeEventListener("abort", abort);
       };
-      const fail = (error: Error) => {
+      const giveUp = (error: Error) => {
         settle();
+        connection?.close(error);
         reject(error);
       };
-      request.on("error", fail);
-      request.on("response", (response) => {
-        const chunks: Buffer[] = [];
-        let size = 0;
-        response.on("data", (chunk: Buffer) => {
-          size += chunk.length;
-          if (size > o.maxBytes) {
-            request.destroy(new RangeError(`engine's answer to ${path} is larger than ${o.maxBytes} bytes`));
-          } else {
-            chunks.push(chunk);
-          }
-        });
-        response.on("error", fail);
-        response.on("end", () => {
-          settle();
-          const body = Buffer.concat(chunks).toString("utf8");
-          const status = response.statusCode ?? 0;
-          if (status >= 200 && status < 300) resolve({ body, headers: response.headers });
-          else reject(new EngineHttpError(status, path, errorDetail(body)));
-        });
-      });
-      if (o.signal?.aborted) abort();
-      request.end();
+      const abort = () => giveUp(new Error("aborted"));
+      const timer = setTimeout(() => giveUp(new EngineTimeoutError(path, timeoutMs)), timeoutMs);
+      const fail = (error: unknown) => {
+        if (over) return;
+        settle();
+        const tooLarge = error instanceof RangeError;
+        reject(tooLarge ? new RangeError(`engine's answer to ${path}: ${errorMessage(error)}`) : error);
+      };
+      const attempt = () => {
+        if (this.#closed && !over) abort();
+        if (over) {
+          this.#next();
+          return;
+        }
+        const used = this.#idle.pop();
+        connection = used ?? this.#open();
+        const asked = connection;
+        asked.get(`${this.address.basePath}${path}`, maxBytes).then(
+          (answer) => {
+            this.#release(asked);
+            if (over) return;
+            settle();
+            resolve(answer);
+          },
+          (error: unknown) => {
+            // One that was idle may have been closed by the engine meanwhile; a GET may be asked again.
+            if (used !== undefined && error instanceof HungUpError && !over) this.#whenFree(attempt);
+            else fail(error);
+          },
+        );
+      };
+      if (signal?.aborted || this.#closed) {
+        abort();
+        return;
+      }
+      signal?.addEventListener("abort", abort, { once: true });
+      this.#whenFree(attempt);
     });
+  }
+
+  #whenFree(attempt: () => void): void {
+    if (this.#idle.length > 0 || this.#connections.size < this.maxConnections) attempt();
+    else this.#waiting.push(attempt);
+  }
+
+  #open(): EngineConnection {
+    const connection = new EngineConnection(this.address, () => {
+      this.#connections.delete(connection);
+      const at = this.#idle.indexOf(connection);
+      if (at !== -1) this.#idle.splice(at, 1);
+      this.#next();
+    });
+    this.#connections.add(connection);
+    return connection;
+  }
+
+  #release(connection: EngineConnection): void {
+    if (!connection.usable) return;
+    this.#idle.push(connection);
+    this.#next();
+  }
+
+  /** There is a place for who waits longest. */
+  #next(): void {
+    const free = this.#idle.length > 0 || this.#connections.size < this.maxConnections;
+    if (free && !this.#closed) this.#waiting.shift()?.();
   }
 
   /**
@@ -100,7 +147,7 @@ export class EngineHttp {
    */
   stream(path: string, o: { timeoutMs: number; signal: AbortSignal }): Promise<http.IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const request = this.#request(path, undefined);
+      const request = this.#request(path);
       const timer = setTimeout(() => request.destroy(new EngineTimeoutError(path, o.timeoutMs)), o.timeoutMs);
       const abort = () => request.destroy(new Error("aborted"));
       o.signal.addEventListener("abort", abort, { once: true });
@@ -125,20 +172,19 @@ export class EngineHttp {
     });
   }
 
+  /** Ends what is being asked; streams are ended by their signals. */
   close(): void {
-    this.#agent.destroy();
+    this.#closed = true;
+    for (const connection of [...this.#connections]) connection.close();
+    for (const attempt of this.#waiting.splice(0)) attempt();
   }
 
-  #tls(): boolean {
-    return this.address.kind === "tcp" && this.address.tls !== undefined;
-  }
-
-  #request(path: string, agent: http.Agent | undefined): http.ClientRequest {
+  #request(path: string): http.ClientRequest {
     const a = this.address;
     const common = {
       method: "GET",
       path: `${a.basePath}${path}`,
-      agent: agent ?? (false as const),
+      agent: false as const,
       headers: { accept: "application/json", "user-agent": "fairway" },
     };
     if (a.kind === "unix") return http.request({ ...common, host: "docker", socketPath: a.socketPath });

@@ -4,7 +4,15 @@
  * loopback's as well, and masquerade all that the host sends into a network's bridge.
  */
 import { type Address, canonical, type Family } from "../ip.js";
-import { isEngines, NFT_FAMILY, type NftObject, parseRuleset, parseSaved } from "./firewall_rules.js";
+import {
+  isEngines,
+  NFT_FAMILY,
+  type NftObject,
+  parseRuleset,
+  parseSaved,
+  type Ruleset,
+  type Saved,
+} from "./firewall_rules.js";
 
 export interface EngineDials {
   /** Which of the host's addresses the rules translate: none, all but loopback's (docker-proxy is there), or all. */
@@ -19,7 +27,7 @@ const MASQUERADE =
   /^-A POSTROUTING -o (?<bridge>\S+) -m addrtype --src-type LOCAL -j (MASQUERADE|SNAT --to-source (?<source>\S+))$/;
 
 /** @param saved what iptables-save, or ip6tables-save, printed */
-export function engineDialsBySaved(saved: string, family: Family): EngineDials {
+export function engineDialsBySaved(saved: Saved, family: Family): EngineDials {
   const rules = parseSaved(saved).tables.get("nat")?.rules;
   const output = (rules?.get("OUTPUT") ?? [])
     .map((rule) => OUTPUT.exec(rule))
@@ -48,7 +56,7 @@ const IN_CHAIN = "nat-postrouting-in__";
  * The same of the engine's nftables backend.
  * @param ruleset what `nft --json --stateless --terse list ruleset` printed
  */
-export function engineDialsByRuleset(ruleset: string, family: Family): EngineDials {
+export function engineDialsByRuleset(ruleset: Ruleset, family: Family): EngineDials {
   const own = parseRuleset(ruleset).filter((object) => isEnginesOwn(object, family));
   const output = own.find(({ chain }) => chain?.hook === "output" && chain.type === "nat")?.chain?.name;
   const masqueraded = new Map<string, Address | undefined>();

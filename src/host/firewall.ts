@@ -13,6 +13,8 @@ import {
   foreignChains,
   foreignRules,
   hasIptables,
+  parseRuleset,
+  parseSaved,
 } from "./firewall_rules.js";
 import type { FirewallState, HostDials } from "./state.js";
 import { readSysctl } from "./sysctl.js";
@@ -54,28 +56,32 @@ export async function lookAtFirewall(
   const foreign: Unread[] = [];
   const engineNat = { 4: false, 6: false };
   const dials: Record<Family, HostDials> = { 4: { ...NO_DIALS }, 6: { ...NO_DIALS } };
+  // Where it can't be told they are asked.
+  const iptables = { 4: true, 6: true };
   if (ruleset instanceof Error) {
     // Without the tool nobody has written tables of the bridge family by it.
     const bridged = bridgedToo[4] || bridgedToo[6] || errorCode(ruleset) !== "ENOENT";
     foreign.push(unreadable(ruleset, FAMILIES, bridged));
   } else {
     try {
-      foreign.push(...foreignChains(ruleset, bridgedToo));
+      const parsed = parseRuleset(ruleset);
+      foreign.push(...foreignChains(parsed, bridgedToo));
       for (const family of FAMILIES) {
-        engineNat[family] ||= engineNatByRuleset(ruleset, family);
+        engineNat[family] ||= engineNatByRuleset(parsed, family);
         addDials(
           dials,
           family,
-          engineDialsByRuleset(ruleset, family),
-          foreignDialChain(ruleset, family, engine),
+          engineDialsByRuleset(parsed, family),
+          foreignDialChain(parsed, family, engine),
         );
+        iptables[family] = ruleset === EMPTY_RULESET || hasIptables(parsed, family);
       }
     } catch (error) {
       foreign.push(unreadable(error, FAMILIES, true));
     }
   }
   const asked = FAMILIES.flatMap((family) =>
-    saversFor(family, ruleset).map((savers) => ({ family, savers })),
+    saversFor(family, iptables[family]).map((savers) => ({ family, savers })),
   );
   const answers = await Promise.all(
     asked.map(async ({ family, savers }) => ({ family, saved: await orError(firstOf(savers)) })),
@@ -87,9 +93,10 @@ export async function lookAtFirewall(
       foreign.push(unreadable(saved, [family], bridgedToo[family]));
       continue;
     }
-    foreign.push(...foreignRules(saved, family, engine, uplinks, bridgedToo[family]));
-    engineNat[family] ||= engineNatBySaved(saved);
-    addDials(dials, family, engineDialsBySaved(saved, family), foreignDialRule(saved, engine));
+    const parsed = parseSaved(saved);
+    foreign.push(...foreignRules(parsed, family, engine, uplinks, bridgedToo[family]));
+    engineNat[family] ||= engineNatBySaved(parsed);
+    addDials(dials, family, engineDialsBySaved(parsed, family), foreignDialRule(parsed, engine));
   }
   for (const { text, families } of foreign.filter((rule) => rule.unread))
     for (const family of families) dials[family].obstacle ??= text.slice(0, TEXT_MAX);
@@ -151,16 +158,10 @@ async function nftRuleset(): Promise<string> {
 }
 
 /** Both of iptables' homes, where they are in use: nftables, and the kernel's old tables. Each by either of two names. */
-function saversFor(family: Family, ruleset: string | Error): string[][] {
+function saversFor(family: Family, inNftables: boolean): string[][] {
   const tools = TOOLS[family];
-  let nft = true;
-  try {
-    nft = ruleset instanceof Error || ruleset === EMPTY_RULESET || hasIptables(ruleset, family);
-  } catch {
-    // Said already.
-  }
   return [
-    ...(nft ? [[tools.nft, tools.either]] : []),
+    ...(inNftables ? [[tools.nft, tools.either]] : []),
     ...(usesLegacyTables(family) ? [[tools.legacy, tools.either]] : []),
   ];
 }

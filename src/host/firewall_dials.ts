@@ -19,6 +19,8 @@ import {
   LINK_FAMILIES,
   parseRuleset,
   parseSaved,
+  type Ruleset,
+  type Saved,
   type SavedTable,
   withoutQuoted,
 } from "./firewall_rules.js";
@@ -65,7 +67,7 @@ const PASSED: Readonly<Record<string, readonly Passing["hook"][]>> = {
  * The first rule or policy of iptables that is not the engine's and may be in the way; undefined: none is.
  * @param saved what iptables-save, or ip6tables-save, printed
  */
-export function foreignDialRule(saved: string, engine: EngineTraces): string | undefined {
+export function foreignDialRule(saved: Saved, engine: EngineTraces): string | undefined {
   const { tables, unreadable } = parseSaved(saved);
   for (const [table, saved] of tables) {
     for (const passing of PASSINGS) {
@@ -162,7 +164,7 @@ const TRACKED_FROM = -200;
  * @param ruleset what `nft --json --stateless --terse list ruleset` printed
  * @throws SyntaxError, TypeError where it is nothing of the kind
  */
-export function foreignDialChain(ruleset: string, family: Family, engine: EngineTraces): string | undefined {
+export function foreignDialChain(ruleset: Ruleset, family: Family, engine: EngineTraces): string | undefined {
   const objects = parseRuleset(ruleset);
   for (const { chain } of objects) {
     if (chain?.hook === undefined || chain.hook === "forward" || chain.family === "arp") continue;

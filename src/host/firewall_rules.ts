@@ -86,7 +86,7 @@ const ENGINES_BRIDGES = /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/;
  * @param bridgedToo whether bridged packets meet them
  */
 export function foreignRules(
-  saved: string,
+  saved: Saved,
   family: Family,
   engine: EngineTraces,
   uplinks: ReadonlySet<string>,
@@ -113,7 +113,7 @@ export function foreignRules(
  * @returns lines that say what could not be printed
  */
 function walkRules(
-  saved: string,
+  saved: Saved,
   passed: Readonly<Record<string, readonly string[]>>,
   visit: (found: { table: string; text: string; rule?: string }) => boolean,
 ): string[] {
@@ -140,7 +140,7 @@ function walkRules(
  * @param bridgedToo whether bridged packets meet those of IP's families, of each; they always meet the bridge family's
  * @throws SyntaxError, TypeError where it is nothing of the kind
  */
-export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): ForeignRule[] {
+export function foreignChains(ruleset: Ruleset, bridgedToo: PerFamily<boolean>): ForeignRule[] {
   const objects = parseRuleset(ruleset);
   const found: ForeignRule[] = [];
   for (const { chain } of objects) {
@@ -157,20 +157,20 @@ export function foreignChains(ruleset: string, bridgedToo: PerFamily<boolean>): 
 }
 
 /** Whether iptables keeps rules of a family in nftables. Parameters as foreignChains(). */
-export function hasIptables(ruleset: string, family: Family): boolean {
+export function hasIptables(ruleset: Ruleset, family: Family): boolean {
   return parseRuleset(ruleset).some(
     ({ chain }) => chain !== undefined && isIptables(chain) && chain.family === NFT_FAMILY[family],
   );
 }
 
 /** Whether the engine translates addresses by what iptables-save, or ip6tables-save, printed. */
-export function engineNatBySaved(saved: string): boolean {
+export function engineNatBySaved(saved: Saved): boolean {
   const nat = parseSaved(saved).tables.get("nat");
   return nat?.rules.get("PREROUTING")?.includes(ENGINES_NAT) ?? false;
 }
 
 /** Whether the engine translates a family's addresses by tables of its own. Parameters as foreignChains(). */
-export function engineNatByRuleset(ruleset: string, family: Family): boolean {
+export function engineNatByRuleset(ruleset: Ruleset, family: Family): boolean {
   return parseRuleset(ruleset).some(
     ({ chain }) =>
       chain !== undefined &&
@@ -186,7 +186,17 @@ export interface SavedTable {
   rules: Map<string, string[]>;
 }
 
-export function parseSaved(saved: string): { tables: Map<string, SavedTable>; unreadable: string[] } {
+export interface SavedRules {
+  tables: Map<string, SavedTable>;
+  /** Lines that say what could not be printed. */
+  unreadable: string[];
+}
+
+/** What iptables-save, or ip6tables-save, printed; parsed already, or not. */
+export type Saved = string | SavedRules;
+
+export function parseSaved(saved: Saved): SavedRules {
+  if (typeof saved !== "string") return saved;
   const tables = new Map<string, SavedTable>();
   const unreadable: string[] = [];
   let name = "";
@@ -262,7 +272,12 @@ export const NFT_FAMILY: PerFamily<string> = { 4: "ip", 6: "ip6" };
 
 export const LINK_FAMILIES: ReadonlySet<string> = new Set(["bridge", "netdev"]);
 
-export function parseRuleset(ruleset: string): NftObject[] {
+/** What `nft --json --stateless --terse list ruleset` printed; parsed already, or not. */
+export type Ruleset = string | readonly NftObject[];
+
+/** @throws SyntaxError, TypeError where it is nothing of the kind */
+export function parseRuleset(ruleset: Ruleset): readonly NftObject[] {
+  if (typeof ruleset !== "string") return ruleset;
   return (JSON.parse(ruleset) as { nftables: NftObject[] }).nftables;
 }
 

@@ -12,6 +12,11 @@ import {
 import { defaultRoutes, routeMtus } from "./routes.js";
 import type { DefaultRoute, HostState } from "./state.js";
 
+interface Routes {
+  defaultRoutes: DefaultRoute[];
+  routeMtus: Map<number, number>;
+}
+
 /** What of the host rtnetlink tells; each of them the same object as long as it says the same. */
 export type ListedHost = Pick<HostState, "links" | "addresses" | "defaultRoutes" | "routeMtus" | "nsids">;
 
@@ -23,11 +28,18 @@ const ONE_BY_ONE_MAX = 64;
  * host with a thousand containers each list is thousands of entries. Who owns it passes on the kernel's notifications.
  */
 export class HostLists {
+  /** By ifindex. */
   #links: NetLink[] | undefined;
+  /** As they were last given. */
+  readonly #given: { links: NetLink[]; addresses: NetAddress[]; routes: Routes } = {
+    links: [],
+    addresses: [],
+    routes: { defaultRoutes: [], routeMtus: new Map() },
+  };
   /** Devices of which something was told since they were listed. */
   readonly #changedLinks = new Set<number>();
   #addresses: NetAddress[] | undefined;
-  #routes: { defaultRoutes: DefaultRoute[]; routeMtus: Map<number, number> } | undefined;
+  #routes: Routes | undefined;
   /** By sandbox key. */
   #nsids = new Map<string, number>();
   /** The same, as it was last given. */
@@ -80,23 +92,23 @@ export class HostLists {
   }
 
   links(): NetLink[] {
-    if (this.#links === undefined || this.#changedLinks.size > ONE_BY_ONE_MAX) this.#links = listLinks();
+    if (this.#links === undefined || this.#changedLinks.size > ONE_BY_ONE_MAX)
+      this.#links = withKnown(this.#given.links, listLinks());
     else if (this.#changedLinks.size > 0) this.#links = this.#withChanges(this.#links);
     this.#changedLinks.clear();
+    this.#given.links = this.#links;
     return this.#links;
   }
 
   /** The same list where nothing of what was told of makes a difference in it. */
   #withChanges(links: NetLink[]): NetLink[] {
-    const now = new Map(getLinks(this.#changedLinks).map((link) => [link.ifindex, link]));
-    const before = links.filter(({ ifindex }) => this.#changedLinks.has(ifindex));
-    if (before.length === now.size && before.every((link) => isDeepStrictEqual(link, now.get(link.ifindex))))
-      return links;
-    return [...links.filter(({ ifindex }) => !this.#changedLinks.has(ifindex)), ...now.values()];
+    const others = links.filter(({ ifindex }) => !this.#changedLinks.has(ifindex));
+    return withKnown(links, [...others, ...getLinks(this.#changedLinks)]);
   }
 
   addresses(): NetAddress[] {
-    this.#addresses ??= listAddresses();
+    this.#addresses ??= sameIfEqual(this.#given.addresses, listAddresses());
+    this.#given.addresses = this.#addresses;
     return this.#addresses;
   }
 
@@ -108,7 +120,8 @@ export class HostLists {
     // The links first: listing them has the kernel give ids to the namespaces of their peers.
     const links = this.links();
     const addresses = this.addresses();
-    this.#routes ??= routesOf();
+    this.#routes ??= routesOf(this.#given.routes);
+    this.#given.routes = this.#routes;
     return { links, addresses, ...this.#routes, nsids: this.#namespaces(sandboxKeys) };
   }
 
@@ -128,7 +141,36 @@ export class HostLists {
   }
 }
 
-function routesOf() {
+function routesOf(before: Routes): Routes {
   const routes = listRoutes();
-  return { defaultRoutes: defaultRoutes(routes), routeMtus: routeMtus(routes) };
+  return {
+    defaultRoutes: sameIfEqual(before.defaultRoutes, defaultRoutes(routes)),
+    routeMtus: sameIfEqual(before.routeMtus, routeMtus(routes)),
+  };
+}
+
+function sameIfEqual<T>(before: T, now: T): T {
+  return isDeepStrictEqual(before, now) ? before : now;
+}
+
+/**
+ * The devices of `now` by ifindex, each the object of `before` that says the same where there is one; `before` itself where that says all of
+ * it.
+ */
+function withKnown(before: NetLink[], now: NetLink[]): NetLink[] {
+  const known = new Map(before.map((link) => [link.ifindex, link]));
+  const merged = now
+    .map((link) => {
+      const one = known.get(link.ifindex);
+      return one !== undefined && isSameLink(one, link) ? one : link;
+    })
+    .sort((a, b) => a.ifindex - b.ifindex);
+  return merged.length === before.length && merged.every((link, at) => link === before[at]) ? before : merged;
+}
+
+/** Both are flat. */
+function isSameLink(a: NetLink, b: NetLink): boolean {
+  if (a === b) return true;
+  const keys = Object.keys(a) as (keyof NetLink)[];
+  return keys.length === Object.keys(b).length && keys.every((key) => a[key] === b[key]);
 }

@@ -15,8 +15,16 @@ export function containerNames({ labels }: Pick<EngineContainer, "labels">): Con
   return { project: labels[PROJECT] ?? "", service: labels[SERVICE] ?? "" };
 }
 
-/** Compose projects by container id; "" for containers that are not known (any more). */
+const remembered = new WeakMap<readonly EngineContainer[], ReadonlyMap<string, string>>();
+
+/**
+ * Compose projects by container id; "" for containers that are not known (any more).
+ * @param containers a list that does not change: several collectors ask for the same one
+ */
 export function projects(containers: readonly EngineContainer[]): (containerId: string) => string {
-  const byId = new Map(containers.map((container) => [container.id, containerNames(container).project]));
+  const byId =
+    remembered.get(containers) ??
+    new Map(containers.map((container) => [container.id, containerNames(container).project]));
+  remembered.set(containers, byId);
   return (containerId) => byId.get(containerId) ?? "";
 }

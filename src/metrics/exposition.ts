@@ -1,56 +1,99 @@
 import { type Metric as PromMetric, Registry } from "prom-client";
-import { type LabelSet, LabelSets } from "./label_sets.js";
+import { Lines } from "./lines.js";
 import type { Metric } from "./metric.js";
 
 /** A label's values, one for each name of the metric. */
 export type LabelValues<L extends readonly string[]> = { readonly [I in keyof L]: string };
 
-/** Samples that are made text in one go. */
-const CHUNK = 250;
+/** Nothing that people call a container is longer; what is longer is not meant to be read. */
+const LONGEST_VALUE = 200;
+/** New lines that are made text in one go: a millisecond's worth. */
+const FRESH_LINES = 250;
+/** In place of a label's name: what follows is appended to the metric's name. */
+const SUFFIX = "";
+const NONE: readonly (readonly [string, string])[] = [];
 
-/** As prom-client takes it. It remembers the text of `sharedLabels`, and asks for it by the object. */
-type Sample = { metricName: string; labels: object; sharedLabels: LabelSet; value: number };
+/** As prom-client takes it. */
+interface Sample {
+  metricName: string;
+  labels: Record<string, string>;
+  value: number;
+}
 
-/** All of them are shared ones. */
-const NONE = {};
+/** One metric: its head, and its lines. */
+class Family {
+  /** Each is the metric's label values, then names and values of labels beyond those. */
+  #lines: Lines | undefined;
+  #head: Buffer | undefined;
+
+  constructor(private readonly metric: Metric) {}
+
+  begin(): void {
+    this.#lines?.begin();
+  }
+
+  add(labels: readonly string[], value: number): void {
+    this.#lines ??= new Lines(labels.length);
+    for (const label of labels)
+      if (label.length > LONGEST_VALUE) {
+        this.#lines.add(labels.map(cut), value);
+        return;
+      }
+    this.#lines.add(labels, value);
+  }
+
+  async *text(ours: boolean): AsyncGenerator<Buffer | undefined> {
+    const lines = this.#lines;
+    if (lines === undefined) return;
+    const fresh = lines.fresh();
+    const texts: Buffer[] = [];
+    for (let at = 0; at < fresh.length; at += FRESH_LINES) {
+      const samples = fresh.slice(at, at + FRESH_LINES).map((labels) => sample(this.metric, labels));
+      texts.push(Buffer.from(withoutHead(await written(this.metric, samples))));
+      yield;
+    }
+    lines.setFresh(texts);
+    if (lines.count > 0) {
+      this.#head ??= Buffer.from(await written(this.metric, []));
+      yield this.#head;
+    }
+    yield* lines.write(ours);
+  }
+}
 
 /**
- * The samples of some metrics, and their text in Prometheus' text format (version 0.0.4). Made anew for every scrape, so
- * that nothing of an earlier one is left.
- *
- * prom-client writes the text, but holds no samples: its gauges and counters know their series by a sorted and joined copy of
- * the labels, and are written all in one go; 8,000 series (a thousand containers' packets and bytes) held up everything
- * else for 80 to 100 ms.
+ * The samples of some metrics, and their text in Prometheus' text format (version 0.0.4). prom-client writes each series once, with the
+ * figure 0; as long as scrapes have the series, only its figure is written anew. Left alone with 8,000 series (a thousand containers'
+ * packets and bytes), prom-client holds up everything else for 80 to 100 ms, at every scrape.
  */
 export class Exposition {
-  /** By the name of the line: a histogram has several. */
-  readonly #series: ReadonlyMap<Metric, Map<string, Map<LabelSet, Sample>>>;
+  readonly #families: ReadonlyMap<Metric, Family>;
 
-  /**
-   * @param metrics what may be added; they appear in this order, those without samples not at all
-   * @param sets the sets of labels of this scrape and the last one
-   */
-  constructor(
-    metrics: readonly Metric[],
-    private readonly sets = new LabelSets(),
-  ) {
-    this.#series = new Map(metrics.map((metric) => [metric, new Map()]));
+  /** @param metrics what may be added; they appear in this order, those without samples not at all */
+  constructor(metrics: readonly Metric[]) {
+    this.#families = new Map(metrics.map((metric) => [metric, new Family(metric)]));
+  }
+
+  /** Another scrape begins, without any sample. */
+  begin(): void {
+    for (const family of this.#families.values()) family.begin();
   }
 
   /**
-   * Adds a sample; to the one before where the labels are the same, so that no series is there twice.
+   * Adds a sample; to the one before where the labels are the same, so that no series is there twice. Cheapest where samples come in the
+   * same order at each scrape.
    * @param metric one of those that were announced
    * @param values of its labels, in their order; what is longer than 200 characters is cut
-   * @param more labels that are not of the metric's definition
+   * @param more labels that are not of the metric's definition; as many for all samples of a metric
    * @throws Error for a metric that was not announced
    */
   add<L extends readonly string[]>(
     metric: Metric<L>,
     values: LabelValues<L>,
     value: number,
-    more?: readonly (readonly [string, string])[],
+    more = NONE,
   ): void {
-    this.#add(metric, metric.name, this.sets.of(metric.labels, values, more), value);
+    this.#family(metric).add(more.length === 0 ? values : [...values, ...more.flat()], value);
   }
 
   /**
@@ -64,40 +107,47 @@ export class Exposition {
     values: LabelValues<L>,
     { bounds, counts, sum }: { bounds: readonly number[]; counts: readonly number[]; sum: number },
   ): void {
+    const family = this.#family(metric);
     let below = 0;
     for (const [index, count] of counts.entries()) {
       below += count;
       const le = index < bounds.length ? String(bounds[index]) : "+Inf";
-      this.#add(metric, `${metric.name}_bucket`, this.sets.of(metric.labels, values, [["le", le]]), below);
+      family.add([...values, SUFFIX, "_bucket", "le", le], below);
     }
-    const labels = this.sets.of(metric.labels, values);
-    this.#add(metric, `${metric.name}_sum`, labels, sum);
-    this.#add(metric, `${metric.name}_count`, labels, below);
+    family.add([...values, SUFFIX, "_sum", SUFFIX, ""], sum);
+    family.add([...values, SUFFIX, "_count", SUFFIX, ""], below);
   }
 
-  #add(metric: Metric, metricName: string, sharedLabels: LabelSet, value: number): void {
-    const lines = this.#series.get(metric);
-    if (lines === undefined) throw new Error(`${metric.name} is none of this collector's metrics`);
-    let series = lines.get(metricName);
-    if (series === undefined) {
-      series = new Map();
-      lines.set(metricName, series);
-    }
-    const same = series.get(sharedLabels);
-    if (same === undefined) series.set(sharedLabels, { metricName, labels: NONE, sharedLabels, value });
-    else same.value += value;
+  #family(metric: Metric): Family {
+    const family = this.#families.get(metric);
+    if (family === undefined) throw new Error(`${metric.name} is none of this collector's metrics`);
+    return family;
   }
 
-  /** The text, piece by piece. */
-  async *text(): AsyncGenerator<string> {
-    for (const [metric, lines] of this.#series) {
-      const samples = [...lines.values()].flatMap((series) => [...series.values()]);
-      for (let at = 0; at < samples.length; at += CHUNK) {
-        const text = await written(metric, samples.slice(at, at + CHUNK));
-        yield at === 0 ? text : withoutHead(text);
-      }
-    }
+  /**
+   * The text, piece by piece; undefined: a step on the way to the next one.
+   * @param ours nobody else has the pieces of the last scrape any more: they may be written over
+   */
+  async *text(ours = false): AsyncGenerator<Buffer | undefined> {
+    for (const family of this.#families.values()) yield* family.text(ours);
   }
+}
+
+function cut(value: string): string {
+  return value.slice(0, LONGEST_VALUE);
+}
+
+/** With the figure 0. */
+function sample({ name, labels: names }: Metric, values: readonly string[]): Sample {
+  let metricName = name;
+  const labels: Record<string, string> = {};
+  for (const [index, label] of names.entries()) labels[label] = values[index] ?? "";
+  for (let i = names.length; i < values.length; i += 2) {
+    const [label = "", value = ""] = [values[i], values[i + 1]];
+    if (label === SUFFIX) metricName += value;
+    else labels[label] = value;
+  }
+  return { metricName, labels, value: 0 };
 }
 
 /** HELP and TYPE, then a line for each sample. */

@@ -3,15 +3,20 @@ import type { DaemonObserver } from "../controller/daemon.js";
 import { collectorKinds, scrapeMetrics } from "./catalogue.js";
 import type { Collector, CollectorContext, CollectorKind } from "./collector.js";
 import { Exposition } from "./exposition.js";
-import { LabelSets } from "./label_sets.js";
 import { paced } from "./pace.js";
+
+/** The text of /metrics. */
+export interface Scrape {
+  readonly pieces: readonly Buffer[];
+  /** To be called once when the pieces are not needed any more: the next scrape may write into them. */
+  done(): void;
+}
 
 export interface Metrics {
   /**
-   * The text of /metrics, read anew, in pieces. Never fails because of a collector. Scrapes at the same time wait for each
-   * other.
+   * Reads everything anew. Never fails because of a collector. Scrapes at the same time wait for each other.
    */
-  scrape(): Promise<Buffer[]>;
+  scrape(): Promise<Scrape>;
   readonly contentType: string;
   /** To be given to the daemon. */
   readonly observer: Required<DaemonObserver>;
@@ -25,16 +30,19 @@ export interface MetricsOptions extends CollectorContext {
 interface Running {
   kind: CollectorKind;
   collector: Collector;
+  out: Exposition;
 }
 
 /** fairway's metrics: all collectors that the configuration has on. */
 export function createMetrics(options: MetricsOptions): Metrics {
   const running = collectorKinds.flatMap((kind): Running[] => {
     const collector = kind.create(options);
-    return collector === undefined ? [] : [{ kind, collector }];
+    return collector === undefined ? [] : [{ kind, collector, out: new Exposition(kind.metrics) }];
   });
   const observers = running.flatMap(({ collector }) => collector.observer ?? []);
-  const labels = new LabelSets();
+  const own = new Exposition(Object.values(scrapeMetrics));
+  /** Scrapes whose text somebody still has. */
+  let lent = 0;
   let before: Promise<unknown> = Promise.resolve();
 
   return {
@@ -51,12 +59,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
   };
 
-  async function scrapeNow(): Promise<Buffer[]> {
-    labels.turn();
-    const own = new Exposition(Object.values(scrapeMetrics), labels);
+  async function scrapeNow(): Promise<Scrape> {
+    own.begin();
     const expositions = [own];
-    for (const { kind, collector } of running) {
-      const out = new Exposition(kind.metrics, labels);
+    for (const { kind, collector, out } of running) {
+      out.begin();
       const start = performance.now();
       const held = await collected(kind.name, collector, out);
       if (held !== undefined) {
@@ -67,8 +74,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
       own.add(scrapeMetrics.duration, [kind.name], (performance.now() - start) / 1000);
     }
     const pieces: Buffer[] = [];
-    await paced(written(expositions, pieces));
-    return pieces;
+    await paced(written(expositions, pieces, lent === 0));
+    lent++;
+    return {
+      pieces,
+      done: () => {
+        lent--;
+      },
+    };
   }
 
   /** @returns how long it has held up everything else, in ms; undefined: it failed */
@@ -84,10 +97,14 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }
 }
 
-async function* written(expositions: readonly Exposition[], pieces: Buffer[]): AsyncGenerator<void> {
+async function* written(
+  expositions: readonly Exposition[],
+  pieces: Buffer[],
+  ours: boolean,
+): AsyncGenerator<void> {
   for (const exposition of expositions) {
-    for await (const text of exposition.text()) {
-      pieces.push(Buffer.from(text));
+    for await (const piece of exposition.text(ours)) {
+      if (piece !== undefined) pieces.push(piece);
       yield;
     }
   }

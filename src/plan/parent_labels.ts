@@ -18,19 +18,25 @@ export interface PublishedLabel {
 }
 
 /**
- * Reads a network's labels. Host and containers reach each other on ipvlan unless it says no, on macvlan if it says so.
- * @returns every problem in one line; what can't be read has no effect
+ * Reads a network's labels. Host and containers reach each other on ipvlan unless it says no, on macvlan if it says so; never in
+ * macvlan's mode passthru, where all that the parent receives is its container's.
+ * @returns every problem in one line; what can't be read, or done, has no effect
  */
-export function readNetworkLabels({ driver, labels }: Pick<EngineNetwork, "driver" | "labels">): {
+export function readNetworkLabels({
+  driver,
+  mode,
+  labels,
+}: Pick<EngineNetwork, "driver" | "mode" | "labels">): {
   labels: NetworkLabels;
   problems: string[];
 } {
   const host = readBoolean(labels, HOST, driver === "ipvlan");
   const masquerade = readBoolean(labels, MASQUERADE, false);
-  return {
-    labels: { host: host.value, masquerade: masquerade.value },
-    problems: [host, masquerade].flatMap(({ problem }) => problem ?? []),
-  };
+  const problems = [host, masquerade].flatMap(({ problem }) => problem ?? []);
+  const isPossible = mode !== "passthru";
+  if (host.value && !isPossible)
+    problems.push(`label ${HOST}: in mode passthru the parent is the container's alone`);
+  return { labels: { host: host.value && isPossible, masquerade: masquerade.value }, problems };
 }
 
 /**

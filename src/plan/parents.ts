@@ -14,6 +14,7 @@ import {
 import type { NetLink } from "../native/index.js";
 import { formatNetwork, type Network, networkHas, networkOf } from "../networks.js";
 import { compareText, printable } from "../text.js";
+import { PUBLISH } from "./labels.js";
 import {
   type NetworkLabels,
   type PublishedLabel,
@@ -82,6 +83,8 @@ export function planParents(
       for (const problem of problems)
         warnings.push(warning(`container ${printable(container.name)}: ${problem}`));
       const uplink = uplinks.find(({ ifindex }) => ifindex === on.parent.ifindex);
+      if (published.length > 0 && uplink === undefined)
+        warnings.push(warning(notPublished(container, on.parent)));
       const planned = planEndpoint(container, endpoint, { ...on, host, uplink, published });
       if (planned !== undefined) found.push({ planned, network: on.network, labels: on.labels, published });
     }
@@ -238,6 +241,12 @@ export function addressesOfPlanned(
   endpoints: readonly { ip: PerFamily<{ address: Address } | undefined> }[],
 ): Set<Address> {
   return new Set(endpoints.flatMap(({ ip }) => FAMILIES.flatMap((family) => ip[family]?.address ?? [])));
+}
+
+/** As on a VLAN's device that the engine has made: it gives it no address. */
+function notPublished({ name }: EngineContainer, parent: NetLink): string {
+  const why = `${parent.name} is no uplink: it has no address of the host's, or --uplink names others`;
+  return `container ${printable(name)}: label ${PUBLISH} has no effect, ${why}`;
 }
 
 function warning(message: string): PlanWarning {

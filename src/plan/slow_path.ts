@@ -85,13 +85,19 @@ export function planSlowPath(
   };
 }
 
+const asIf = new WeakMap<EngineState, EngineState>();
+
 /**
  * The engine's state with what its settings would be if it wrote rules: one that writes none says of its default bridge that it is not
- * masqueraded, whatever it was told.
+ * masqueraded, whatever it was told. The same object for the same state, for then there is nothing to be planned anew.
  */
 export function asIfItWroteRules(engine: EngineState): EngineState {
+  const known = asIf.get(engine);
+  if (known !== undefined) return known;
   const networks = engine.networks.map((n) => (n.defaultBridge ? { ...n, masquerade: true } : n));
-  return { ...engine, networks };
+  const changed = { ...engine, networks };
+  asIf.set(engine, changed);
+  return changed;
 }
 
 /** Of every bridge network; sorted by bridge. */

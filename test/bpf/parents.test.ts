@@ -3,7 +3,7 @@ import { type Address, FAMILIES, parseAddress } from "../../src/ip.js";
 import { useDatapath } from "./lib/datapath.js";
 import { mac } from "./lib/host.js";
 import { frame, ipPacket, protocolNumber, tcpFlag } from "./lib/packet.js";
-import { child, childSlot, OnParent } from "./lib/parent.js";
+import { child, childMac, childSlot, OnParent } from "./lib/parent.js";
 
 const datapath = useDatapath();
 const bytesOf = (text: string) => Buffer.from(text.replaceAll(":", ""), "hex");
@@ -67,6 +67,31 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
       const counted = datapath.counters(childSlot.one);
       expect([counted.receive.slow.packets, counted.transmit.slow.packets]).toEqual([1, 1]);
       expect(on.conntrack()).toEqual([]);
+    });
+
+    describe("what comes in with another container's address", () => {
+      /** Packets counted for the second container's transmission, when one comes for the first. */
+      const sent = (sourceMac: string) => {
+        const run = on.arrives({ sourceMac, source: on.child.two, destination: on.child.one });
+        expect(run.verdict).toBe("next");
+        expect(datapath.counters(childSlot.one).receive.slow.packets).toBe(1);
+        return datapath.counters(childSlot.two).transmit.slow.packets;
+      };
+
+      test("counts for both on macvlan in mode bridge, which sends it nowhere else", () => {
+        for (const name of ["one", "two"] as const) on.put(name, { macvlan: "bridge" });
+        expect(sent(childMac.two)).toBe(1);
+      });
+
+      test("in another mode it has left by the parent, and was counted there", () => {
+        for (const name of ["one", "two"] as const) on.put(name, { macvlan: "private" });
+        expect(sent(childMac.two)).toBe(0);
+      });
+
+      test("nor does somebody outside who writes its address", () => {
+        for (const name of ["one", "two"] as const) on.put(name, { macvlan: "bridge" });
+        expect(sent(mac.outside)).toBe(0);
+      });
     });
 
     test("the host's own traffic is untouched", () => {

@@ -1,6 +1,7 @@
 // fairway doctor beside a real engine: in both modes, with what it says to do done to the letter, and with the engine stopped.
 
 import { expect, it } from "vitest";
+import { cableToLan } from "./cables.js";
 import { type Fairway, fairwayCommand, fairwayPlaces, type Lab } from "./lib/index.js";
 import { onEveryEngine } from "./suite.js";
 
@@ -60,6 +61,30 @@ onEveryEngine("fairway doctor", { images: ["busybox"], oneEngine: true, fairway:
     await lab.host.exec(["tc", "qdisc", "del", "dev", "eth0", "clsact"]);
     await lab.host.exec(["iptables", "-D", ...rule]);
     await lab.host.sysctl("net.netfilter.nf_conntrack_tcp_be_liberal", 1);
+    expect((await doctor(stage)).notOk).toEqual([]);
+  });
+
+  it("finds why containers on macvlan hear nothing: their parent is down, or gone; and hints where it can't know", async () => {
+    const { lab } = stage;
+    await cableToLan(lab, "eth7");
+    const options = ["-d", "macvlan", "-o", "parent=eth7", "--subnet", "10.7.0.0/24"];
+    await lab.engine.createNetwork("lan", ...options);
+    await lab.engine.run("busybox", { name: "deaf", network: "lan" });
+    const check = "parent eth7";
+    const hint = { check, result: "hint", what: expect.stringContaining("veth") };
+    expect((await doctor(stage)).notOk).toMatchObject([hint]);
+    await lab.host.exec(["ip", "link", "set", "eth7", "down"]);
+    const { notOk } = await doctor(stage);
+    expect(notOk).toMatchObject([{ check, result: "warning", what: "it is down" }, hint]);
+    // Done to the letter.
+    await lab.host.exec((notOk[0]?.remedy ?? "").split(" "));
+    expect((await doctor(stage)).notOk).toMatchObject([hint]);
+    await lab.host.exec(["ip", "link", "del", "eth7"]);
+    expect((await doctor(stage)).notOk).toMatchObject([
+      { check, result: "warning", what: expect.stringContaining("no such device") },
+    ]);
+    await lab.engine.remove("deaf");
+    await lab.engine.docker(["network", "rm", "lan"]);
     expect((await doctor(stage)).notOk).toEqual([]);
   });
 

@@ -14,7 +14,17 @@ const minutes = (count: number) => count * 60_000;
 
 /** cost.test.ts compares with figures of another kernel's verifier. */
 const programTests = [
-  ...["adoption", "bridge", "conntrack-sync", "counting", "filtered", "learning", "live", "masquerade"],
+  ...[
+    "adoption",
+    "bridge",
+    "connections",
+    "conntrack-sync",
+    "counting",
+    "filtered",
+    "learning",
+    "live",
+    "masquerade",
+  ],
   "parents",
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];
@@ -80,10 +90,10 @@ describe.each(seriesToTest())("kernel %s", (series) => {
   it(
     "an engine's containers are reached, and reach the outside, on the fast path",
     async () => {
-      found.lab = await runInside(vm, "guest", { timeout: minutes(20) });
+      found.lab = await runInside(vm, "guest", { timeout: minutes(45) });
       expect(failures(found.lab)).toEqual([]);
       expect(found.lab.length).toBeGreaterThan(only ? 0 : 10);
     },
-    minutes(21),
+    minutes(46),
   );
 });

@@ -7,11 +7,12 @@ import { table } from "../table.js";
 import type { Facts, Finding } from "./facts.js";
 import { judgeEngine } from "./judge_engine.js";
 import { judgeHost } from "./judge_host.js";
+import { judgeParents } from "./judge_parents.js";
 import { look } from "./look.js";
 
 /** Everything that there is to say about a host. Pure. */
 export function judge(facts: Facts): Finding[] {
-  return [...judgeEngine(facts), ...judgeHost(facts)];
+  return [...judgeEngine(facts), ...judgeHost(facts), ...judgeParents(facts)];
 }
 
 /**

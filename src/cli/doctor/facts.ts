@@ -25,6 +25,41 @@ export interface ForeignProgram {
   name: string;
 }
 
+/** A device that ipvlan or macvlan networks of the engine's name as their parent. */
+export interface ParentFacts {
+  device: string;
+  networks: readonly ParentNetwork[];
+  /** Undefined: there is none of that name. */
+  link: ParentLink | undefined;
+}
+
+export interface ParentNetwork {
+  name: string;
+  driver: "ipvlan" | "macvlan";
+  /** As Docker has it: "l2", "bridge", "passthru", ... */
+  mode: string;
+  /** How many running containers are on it. */
+  containers: number;
+}
+
+export interface ParentLink {
+  up: boolean;
+  carrier: boolean;
+  /** As rtnetlink has it: "vlan", "macvlan", "veth", ...; undefined: hardware's, or a machine's. */
+  kind: string | undefined;
+  /** The bridge, bond or team that it is a port of. */
+  master: string | undefined;
+  /** It takes whatever it is sent (IFLA_PROMISCUITY), as the kernel makes it where a driver can't filter by several MACs. */
+  promiscuous: boolean;
+  /** The host has an address there. */
+  addressed: boolean;
+  /** What it is on: a VLAN's device. */
+  lower: { device: string; up: boolean } | undefined;
+  /** The kernel module of the hardware, the lower device's for a VLAN: "virtio_net"; undefined: none, or not known. */
+  driver: string | undefined;
+  wireless: boolean;
+}
+
 /** All that is judged; read at once, before anything is judged. */
 export interface Facts {
   mode: Mode;
@@ -58,6 +93,8 @@ export interface Facts {
   firewall: FirewallState;
   uplinks: readonly string[];
   programs: readonly ForeignProgram[];
+  /** Sorted by name. */
+  parents: readonly ParentFacts[];
   /** Undefined: none runs on this state directory. */
   daemon: { pid: number; mode: Mode; state: string; warnings: number } | undefined;
   pinned: {
@@ -69,7 +106,8 @@ export interface Facts {
   };
 }
 
-export type Result = "ok" | "warning" | "failure";
+/** A hint: nothing is known to be wrong, but where something is, this is why. */
+export type Result = "ok" | "hint" | "warning" | "failure";
 
 export interface Finding {
   /** What was looked at: "engine", "uplinks", ... */

@@ -20,6 +20,7 @@ import type { Context } from "../context.js";
 import { daemonStatus } from "../running.js";
 import { engineAt, engineProcesses } from "./engines.js";
 import type { Facts } from "./facts.js";
+import { parentFacts } from "./parents.js";
 import { foreignPrograms } from "./programs.js";
 
 const run = promisify(execFile);
@@ -82,6 +83,7 @@ export async function look(config: Config, environment: Context["environment"]):
     firewall,
     uplinks: uplinks.map(({ name }) => name),
     programs: await foreignPrograms([...uplinks, ...endpoints], pins),
+    parents: await parentFacts(asked.state, host),
     daemon: daemon && {
       pid: daemon.pid,
       mode: daemon.mode,

@@ -63,8 +63,8 @@ export const cadvisor: CollectorKind = {
                 const of = [`/docker/${containerId}`, container, network] as const;
                 for (const direction of directions) {
                   const { fast, slow } = endpoint[direction];
-                  out.add(metrics[direction].packets, of, Number(fast.packets + slow.packets));
-                  out.add(metrics[direction].bytes, of, Number(fast.bytes + slow.bytes));
+                  out.add(metrics[direction].packets, of, fast.packets + slow.packets);
+                  out.add(metrics[direction].bytes, of, fast.bytes + slow.bytes);
                   out.add(metrics[direction].dropped, of, 0);
                 }
                 if (index % 100 === 99) yield;
@@ -74,11 +74,7 @@ export const cadvisor: CollectorKind = {
               yield;
               for (const { verdict, container, containerId, network, direction, packets } of readings) {
                 if (verdict !== "drop" || container === undefined || network === undefined) continue;
-                out.add(
-                  metrics[direction].dropped,
-                  [`/docker/${containerId}`, container, network],
-                  Number(packets),
-                );
+                out.add(metrics[direction].dropped, [`/docker/${containerId}`, container, network], packets);
               }
             }
           },

@@ -99,10 +99,10 @@ function add(out: Exposition, reading: ConnectionReading, project: string): void
   const of = [reading.container, project, reading.network] as const;
   for (const direction of directions) addDirection(out, [...of, direction], reading[direction]);
   const { allocated, retried, failed } = reading.snat;
-  if (allocated + failed === 0n) return;
-  out.add(snat.allocated, of, Number(allocated));
-  out.add(snat.retried, of, Number(retried));
-  out.add(snat.failed, of, Number(failed));
+  if (allocated + failed === 0) return;
+  out.add(snat.allocated, of, allocated);
+  out.add(snat.retried, of, retried);
+  out.add(snat.failed, of, failed);
 }
 
 function addDirection(
@@ -112,13 +112,13 @@ function addDirection(
 ): void {
   for (const proto of transports) {
     const now = counted.open?.[proto] ?? 0;
-    if (counted.opened[proto] === 0n && now === 0) continue;
-    out.add(opened, [...of, proto], Number(counted.opened[proto]));
+    if (counted.opened[proto] === 0 && now === 0) continue;
+    out.add(opened, [...of, proto], counted.opened[proto]);
     if (counted.open !== undefined) out.add(open, [...of, proto], now);
   }
-  if (counted.syn + counted.rst + counted.established === 0n) return;
-  out.add(syn, of, Number(counted.syn));
-  out.add(rst, of, Number(counted.rst));
-  out.add(established, of, Number(counted.established));
+  if (counted.syn + counted.rst + counted.established === 0) return;
+  out.add(syn, of, counted.syn);
+  out.add(rst, of, counted.rst);
+  out.add(established, of, counted.established);
   if (counted.halfOpen !== undefined) out.add(halfOpen, of, counted.halfOpen);
 }

@@ -40,8 +40,19 @@ const traffic = {
 const info = gauge({
   name: "fairway_endpoint_info",
   unit: "none",
-  help: "An endpoint's ids, devices and addresses; always 1",
-  labels: ["container", "project", "network", "container_id", "endpoint_id", "device", "bridge", "addresses"],
+  help: "An endpoint's ids, its network's driver, its devices and addresses; always 1",
+  labels: [
+    "container",
+    "project",
+    "network",
+    "driver",
+    "driver_mode",
+    "container_id",
+    "endpoint_id",
+    "device",
+    "bridge",
+    "addresses",
+  ],
 });
 const masqueraded = gauge({
   name: "fairway_endpoint_masqueraded",
@@ -64,6 +75,7 @@ export const endpoints: CollectorKind = {
   create: ({ source }) => ({
     *collect(out) {
       const projectOf = projects(source.engineState?.containers ?? []);
+      const networks = new Map(source.engineState?.networks.map((one) => [one.name, one]));
       for (const readings of source.reader?.endpointSteps() ?? []) {
         yield;
         for (const [index, endpoint] of readings.entries()) {
@@ -72,12 +84,14 @@ export const endpoints: CollectorKind = {
           for (const direction of directions) {
             for (const path of paths) {
               const { packets, bytes } = endpoint[direction][path];
-              out.add(traffic[direction].packets, [container, project, network, path], Number(packets));
-              out.add(traffic[direction].bytes, [container, project, network, path], Number(bytes));
+              out.add(traffic[direction].packets, [container, project, network, path], packets);
+              out.add(traffic[direction].bytes, [container, project, network, path], bytes);
             }
           }
           const addresses = endpoint.addresses.join(",");
-          out.add(info, [container, project, network, containerId, endpointId, device, bridge, addresses], 1);
+          const { driver = "", mode = "" } = networks.get(network) ?? {};
+          const names = [container, project, network, driver, mode] as const;
+          out.add(info, [...names, containerId, endpointId, device, bridge, addresses], 1);
           out.add(masqueraded, [container, project, network], endpoint.masquerade ? 1 : 0);
           if (index % 100 === 99) yield;
         }

@@ -21,14 +21,13 @@ export const hostSockets: CollectorKind = {
       for (const readings of ports) {
         yield;
         for (const port of readings) {
-          // Most ports of most hosts are never dialled by the host itself.
-          if (port.led === 0n && Object.keys(port.left).length === 0) continue;
+          if (port.led === 0 && Object.keys(port.left).length === 0) continue;
           const { container, containerId, network, proto } = port;
           const published = withPort(port.address, port.port);
           const of = [container, projectOf(containerId), network, proto, published] as const;
-          out.add(sockets, [...of, "fast", ""], Number(port.led));
+          out.add(sockets, [...of, "fast", ""], port.led);
           for (const [reason, left] of Object.entries(port.left))
-            out.add(sockets, [...of, "slow", reason], Number(left));
+            out.add(sockets, [...of, "slow", reason], left);
         }
       }
     },

@@ -4,8 +4,8 @@ import { gauge } from "../metric.js";
 const info = gauge({
   name: "fairway_network_info",
   unit: "none",
-  help: "A network of the engine: its driver, its bridge and what it allows; always 1",
-  labels: ["network", "driver", "bridge", "internal", "icc", "masquerade", "ipv6"],
+  help: "A network of the engine: its driver, its bridge or parent and what it allows; always 1",
+  labels: ["network", "driver", "driver_mode", "bridge", "internal", "icc", "masquerade", "ipv6"],
 });
 const count = gauge({
   name: "fairway_network_endpoints",
@@ -36,9 +36,19 @@ export const networks: CollectorKind = {
       for (const { network } of source.reader?.placements() ?? [])
         placed.set(network, (placed.get(network) ?? 0) + 1);
       for (const network of state.networks) {
-        const { name, driver, bridgeName = "", internal, icc, masquerade, ipv6 } = network;
+        const {
+          name,
+          driver,
+          mode = "",
+          parent = "",
+          bridgeName = parent,
+          internal,
+          icc,
+          masquerade,
+          ipv6,
+        } = network;
         const flags = [internal, icc, masquerade, ipv6].map(String) as [string, string, string, string];
-        out.add(info, [name, driver, bridgeName, ...flags], 1);
+        out.add(info, [name, driver, mode, bridgeName, ...flags], 1);
         out.add(count, [name, driver], attached.get(network.id) ?? 0);
         if (driver === "bridge") out.add(inDatapath, [name], placed.get(name) ?? 0);
       }

@@ -1,6 +1,9 @@
+import type { PortReading } from "../../datapath/reader.js";
+import type { EngineContainer } from "../../docker/model.js";
 import { withPort } from "../../ip.js";
 import type { CollectorKind } from "../collector.js";
 import { projects } from "../containers.js";
+import type { LabelValues } from "../exposition.js";
 import { gauge } from "../metric.js";
 
 const info = gauge({
@@ -19,20 +22,38 @@ const count = gauge({
 export const ports: CollectorKind = {
   name: "ports",
   metrics: [info, count],
-  create: ({ source }) => ({
-    *collect(out) {
-      const projectOf = projects(source.engineState?.containers ?? []);
-      const all = source.reader?.ports();
-      if (all === undefined) return;
-      yield;
-      out.add(count, [], all.length);
-      for (const [index, port] of all.entries()) {
-        const { container, containerId, network, proto, address, containerAddress, containerPort } = port;
-        const published = withPort(address, port.port);
-        const target = withPort(containerAddress, containerPort);
-        out.add(info, [container, projectOf(containerId), network, proto, published, target], 1);
-        if (index % 200 === 199) yield;
-      }
-    },
-  }),
+  create: ({ source }) => {
+    /** Of the list of ports and the containers that they are of. */
+    let labels: LabelValues<typeof info.labels>[] = [];
+    let of: readonly unknown[] = [];
+    return {
+      *collect(out) {
+        const containers = source.engineState?.containers ?? NONE;
+        const all = source.reader?.ports();
+        if (all === undefined) return;
+        yield;
+        out.add(count, [], all.length);
+        if (of[0] !== all || of[1] !== containers) {
+          of = [all, containers];
+          labels = [];
+        }
+        const projectOf = projects(containers);
+        for (const [index, port] of all.entries()) {
+          const known = labels[index] ?? labelsOf(port, projectOf);
+          labels[index] = known;
+          out.add(info, known, 1);
+          if (index % 500 === 499) yield;
+        }
+      },
+    };
+  },
 };
+
+const NONE: readonly EngineContainer[] = [];
+
+function labelsOf(port: PortReading, projectOf: (containerId: string) => string) {
+  const { container, containerId, network, proto, address, containerAddress, containerPort } = port;
+  const published = withPort(address, port.port);
+  const target = withPort(containerAddress, containerPort);
+  return [container, projectOf(containerId), network, proto, published, target] as const;
+}

@@ -38,9 +38,9 @@ export const reasons: CollectorKind = {
           const { container = "", containerId = "", network = "", direction, reason } = reading;
           const values = [container, projectOf(containerId), network, direction, reason] as const;
           if (reading.verdict === "drop") {
-            out.add(dropped, values, Number(reading.packets));
-            out.add(droppedBytes, values, Number(reading.bytes));
-          } else out.add(slow, values, Number(reading.packets));
+            out.add(dropped, values, reading.packets);
+            out.add(droppedBytes, values, reading.bytes);
+          } else out.add(slow, values, reading.packets);
           if (index % 200 === 199) yield;
         }
       }

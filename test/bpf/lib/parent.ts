@@ -23,7 +23,12 @@ export interface ChildChanges {
   masquerade?: boolean;
   published?: boolean;
   parent?: number;
+  /** On macvlan, in mode bridge or another: with a MAC of its own, childMac. */
+  macvlan?: "bridge" | "private";
 }
+
+/** The MACs that they have on macvlan. */
+export const childMac = { one: "02:42:0a:00:00:01", two: "02:42:0a:00:00:02" } as const;
 
 export class OnParent extends FamilyDatapath {
   readonly child: { one: Address; two: Address };
@@ -35,7 +40,7 @@ export class OnParent extends FamilyDatapath {
 
   /** Puts a container there; see ChildChanges. */
   put(name: "one" | "two" = "one", changes: ChildChanges = {}): Endpoint {
-    const { host = true, masquerade = false, published = false } = changes;
+    const { host = true, masquerade = false, published = false, macvlan } = changes;
     const parent = changes.parent ?? this.datapath.device.uplink0;
     const flags = masquerade ? EndpointIpFlags.MASQUERADE : 0;
     return this.datapath.putEndpoint(childSlot[name], {
@@ -44,8 +49,9 @@ export class OnParent extends FamilyDatapath {
       flags:
         EndpointFlags.PARENT |
         (host ? EndpointFlags.HOST : 0) |
-        (masquerade || published ? EndpointFlags.TRANSLATED : 0),
-      mac: parseMac(mac.uplink) ?? new Uint8Array(6),
+        (masquerade || published ? EndpointFlags.TRANSLATED : 0) |
+        (macvlan === "bridge" ? EndpointFlags.SIBLINGS : 0),
+      mac: parseMac(macvlan === undefined ? mac.uplink : childMac[name]) ?? new Uint8Array(6),
       bridgeMac: parseMac(mac.uplink) ?? new Uint8Array(6),
       ipv4: { address: child[4][name], snatAddress: ANY[4], flags },
       ipv6: { address: child[6][name], snatAddress: ANY[6], flags },

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { judge } from "../../../src/cli/doctor/doctor.js";
 import { engineAt } from "../../../src/cli/doctor/engines.js";
-import type { EngineProcess, Facts, Finding } from "../../../src/cli/doctor/facts.js";
+import type {
+  EngineProcess,
+  Facts,
+  Finding,
+  ParentLink,
+  ParentNetwork,
+} from "../../../src/cli/doctor/facts.js";
 
 const process = (change: Partial<EngineProcess> = {}): EngineProcess => ({
   pid: 7,
@@ -39,6 +45,7 @@ const facts = (change: Partial<Facts> = {}): Facts => ({
   },
   uplinks: ["eth0"],
   programs: [],
+  parents: [],
   daemon: { pid: 9, mode: "accelerate", state: "ready", warnings: 0 },
   pinned: { there: true, bpffs: "/sys/fs/bpf/fairway", other: false },
   ...change,
@@ -201,6 +208,96 @@ describe("doctor", () => {
     });
     expect(finding?.what).toMatch(/doesn't count \(trust-firewall: ignore\): mine/);
     expect(finding?.remedy).toMatch(/set trust-firewall to auto/);
+  });
+});
+
+describe("doctor, of the devices under ipvlan and macvlan", () => {
+  const lan = { name: "lan", driver: "macvlan", mode: "bridge", containers: 1 } as const;
+  const link: ParentLink = {
+    up: true,
+    carrier: true,
+    kind: undefined,
+    master: undefined,
+    promiscuous: false,
+    addressed: true,
+    lower: undefined,
+    driver: "e1000e",
+    wireless: false,
+  };
+  const judged = (change: Partial<ParentLink>, ...networks: ParentNetwork[]) =>
+    judge(
+      facts({
+        parents: [
+          { device: "eth1", networks: networks.length > 0 ? networks : [lan], link: { ...link, ...change } },
+        ],
+      }),
+    ).filter(({ check }) => check === "parent eth1");
+
+  it("finds nothing at a plain one, and says what it is for", () => {
+    expect(judged({})).toEqual([{ check: "parent eth1", result: "ok", what: "of macvlan lan" }]);
+    expect(judged({ promiscuous: true })).toMatchObject([
+      { result: "ok", what: expect.stringMatching(/any MAC/) },
+    ]);
+  });
+
+  const ipvlan = { ...lan, name: "flat", driver: "ipvlan", mode: "l2" } as const;
+
+  it.each<[string, Partial<ParentLink>, ParentNetwork[], Finding["result"], RegExp, RegExp]>([
+    ["is down", { up: false, carrier: false }, [], "warning", /it is down/, /ip link set eth1 up/],
+    ["has no carrier", { carrier: false }, [], "warning", /no carrier/, /cable/],
+    [
+      "is a VLAN on a device that is down",
+      { kind: "vlan", carrier: false, lower: { device: "eth0", up: false } },
+      [],
+      "warning",
+      /eth0, which it is on, is down/,
+      /ip link set eth0 up/,
+    ],
+    ["is a port of a bridge", { master: "br0" }, [], "warning", /a port of br0/, /-o parent=br0/],
+    ["is wireless", { wireless: true }, [], "warning", /wireless/, /ipvlan/],
+    ["is macvlan itself", { kind: "macvlan" }, [], "warning", /it is macvlan itself/, /that device/],
+    ["is ipvlan itself", { kind: "ipvlan" }, [ipvlan], "warning", /it is ipvlan itself/, /that device/],
+    ["has networks of both drivers", {}, [lan, ipvlan], "warning", /of both drivers/, /another parent/],
+    [
+      "is a container's alone, and has the host's addresses",
+      {},
+      [{ ...lan, mode: "passthru" }],
+      "warning",
+      /the host's, and is lan's in mode passthru/,
+      /mode bridge/,
+    ],
+    ["is VMware's", { driver: "vmxnet3" }, [], "hint", /vmxnet3/, /promiscuous/],
+    ["is AWS's", { driver: "ena" }, [], "hint", /ena/, /no way/],
+    ["is a veth", { kind: "veth", driver: undefined }, [], "hint", /veth/, /ipvlan/],
+  ])("finds one that %s", (_, change, networks, result, what, remedy) => {
+    const found = judged(change, ...networks);
+    expect(found).toEqual([
+      {
+        check: "parent eth1",
+        result,
+        what: expect.stringMatching(what),
+        why: expect.any(String),
+        remedy: expect.stringMatching(remedy),
+      },
+    ]);
+    for (const text of [found[0]?.what, found[0]?.why, found[0]?.remedy]) expect(text).not.toContain("\n");
+  });
+
+  it("has nothing against ipvlan where only foreign MACs are in question", () => {
+    for (const change of [{ wireless: true }, { driver: "ena" }, { kind: "veth" }, { kind: "macvlan" }])
+      expect(judged(change, ipvlan)).toMatchObject([{ result: "ok" }]);
+  });
+
+  it("says that one is gone, and counts hints as no failure", () => {
+    const parents = [{ device: "eth9", networks: [lan], link: undefined }];
+    expect(notOk({ parents })).toMatchObject([
+      { check: "parent eth9", result: "warning", what: expect.stringMatching(/no such device.*macvlan lan/) },
+    ]);
+  });
+
+  it("shows names that somebody wrote without what steers a terminal", () => {
+    const [found] = judged({ up: false }, { ...lan, name: "a\u001b[2J\nb" });
+    for (const steering of ["\u001b", "\n"]) expect(found?.why).not.toContain(steering);
   });
 });
 

@@ -30,6 +30,9 @@ class FakeAttachments implements Attachments {
     this.togethers++;
     return work();
   }
+  series<T>(work: () => Promise<T>): Promise<T> {
+    return work();
+  }
   attach(a: Attachment): boolean {
     if (this.missing.has(a.ifindex)) return false;
     this.journal.push(`attach ${a.program}-${a.ifindex}`);
@@ -112,6 +115,51 @@ describe("Applier", () => {
       expect(await applier.apply(plan)).toMatchObject({ added: 0, removed: 0 });
     expect(await applier.apply(planOf([two]))).toMatchObject({ removed: expect.any(Number) });
     expect(maps.endpoint_devices.get(101)).toBeUndefined();
+  });
+
+  it("attaches ahead of a plan, and takes away what turns out not to be planned", async () => {
+    const { applier, attachments, journal } = scene();
+    applier.attachAhead([101, 103]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([...attachments.attached.keys()].sort()).toEqual([
+      "endpoint_egress-101",
+      "endpoint_egress-103",
+      "endpoint_ingress-101",
+      "endpoint_ingress-103",
+    ]);
+    expect(journal.filter((line) => line.startsWith("set "))).toEqual([]);
+    const result = await applier.apply(planOf([one, two]));
+    expect([...attachments.attached.keys()].filter((key) => key.startsWith("endpoint")).sort()).toEqual([
+      "endpoint_egress-101",
+      "endpoint_egress-102",
+      "endpoint_ingress-101",
+      "endpoint_ingress-102",
+    ]);
+    // As many as if all had been attached by the plan, and the two at the device that nobody wanted.
+    expect(result).toMatchObject({ added: 2 + 6 + 2 + 6 + 2, removed: 2 });
+    expect(await applier.apply(planOf([one, two]))).toMatchObject({ added: 0, removed: 0 });
+    // Nothing is missing, and nothing is attached twice.
+    journal.length = 0;
+    applier.attachAhead([101, 102]);
+    await applier.apply(planOf([one, two]));
+    expect(journal.filter((line) => line.includes("tach"))).toEqual([]);
+  });
+
+  it("attaches nothing any more when it is closed, and leaves to the plan what could not be attached ahead", async () => {
+    const { applier, attachments } = scene();
+    const attach = attachments.attach.bind(attachments);
+    attachments.attach = (a) => {
+      if (a.ifindex === 101) throw new Error("refused");
+      return attach(a);
+    };
+    applier.attachAhead([101, 102]);
+    await expect(applier.apply(planOf([one, two]))).rejects.toThrow("refused");
+    attachments.attach = attach;
+    expect(await applier.apply(planOf([one, two]))).toMatchObject({ added: 2 });
+    applier.close();
+    applier.attachAhead([107]);
+    await applier.apply(planOf([one, two]));
+    expect([...attachments.attached.values()].some(({ ifindex }) => ifindex === 107)).toBe(false);
   });
 
   it("removes before it adds: the slot first, then what points to it, then the connections", async () => {

@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { GracePeriods } from "../../../src/datapath/grace_periods.js";
 import { StateFile } from "../../../src/datapath/state_file.js";
 import { createLog } from "../../../src/log/log.js";
@@ -74,4 +74,33 @@ it("stay as they are where it is not possible, and the work is done all the same
   const periods = make();
   expect(periods.expedited(() => "done")).toBe("done");
   expect(state.read()).toEqual({ version: 1, sysctls: { "net.a": "0" } });
+});
+
+it("of a series are written down once, and are as before between two pieces of it and after it", async () => {
+  const periods = make();
+  const write = vi.spyOn(state, "write");
+  await expect(
+    periods.series(async () => {
+      for (let piece = 0; piece < 3; piece++) {
+        expect(periods.expedited(read)).toBe("1");
+        expect(read()).toBe("0");
+        // A kill now would leave it to the next start to look.
+        expect(state.read().rcuExpedited).toBe("0");
+        await Promise.resolve();
+      }
+      throw new Error("refused");
+    }),
+  ).rejects.toThrow("refused");
+  expect(write).toHaveBeenCalledTimes(2);
+  expect(state.read()).toEqual({ version: 1, sysctls: { "net.a": "0" } });
+});
+
+it("of a series are left alone where somebody else has switched them meanwhile", async () => {
+  const periods = make();
+  await periods.series(async () => {
+    writeFileSync(paths.expedited, "1\n");
+    periods.expedited(() => undefined);
+    expect(read()).toBe("1");
+  });
+  expect(read()).toBe("1");
 });

@@ -5,6 +5,7 @@ import type { Attachments } from "../../../src/datapath/links.js";
 import { MapReader } from "../../../src/datapath/map_reader.js";
 import type { PlacedEndpoint } from "../../../src/datapath/slots.js";
 import { type EndpointCounters, endpointCountersCodec, Reason } from "../../../src/generated/index.js";
+import { possibleCpus } from "../../../src/native/index.js";
 import type { Plan } from "../../../src/plan/types.js";
 import { dual, endpoint, fakeMaps, ip, planOf, port } from "./scene.js";
 
@@ -18,6 +19,7 @@ const attachments = {
   mode: "tcx",
   list: () => [],
   together: <T>(work: () => T) => work(),
+  series: <T>(work: () => Promise<T>) => work(),
   attach: () => true,
   detach() {},
   after: () => [],
@@ -59,6 +61,8 @@ const [one, two] = [
   }),
 ] as const;
 
+const onEveryCpu = (value: Buffer) => Buffer.concat(Array<Buffer>(possibleCpus()).fill(value));
+
 describe("MapReader", () => {
   it("gives endpoints their names, and the sum of all CPUs' counters", async () => {
     const { reader, fake } = await scene(planOf([one, two]));
@@ -69,8 +73,8 @@ describe("MapReader", () => {
       {
         slot: 0,
         container: "container1",
-        receive: { fast: { packets: 0n } },
-        transmit: { slow: { bytes: 0n } },
+        receive: { fast: { packets: 0 } },
+        transmit: { slow: { bytes: 0 } },
       },
       {
         slot: 1,
@@ -81,8 +85,8 @@ describe("MapReader", () => {
         device: "veth2",
         masquerade: false,
         bridging: true,
-        receive: { fast: { packets: 1002n, bytes: 100200n }, slow: { packets: 1004n, bytes: 100400n } },
-        transmit: { fast: { packets: 1006n, bytes: 100600n }, slow: { packets: 1008n, bytes: 100800n } },
+        receive: { fast: { packets: 1002, bytes: 100200 }, slow: { packets: 1004, bytes: 100400 } },
+        transmit: { fast: { packets: 1006, bytes: 100600 }, slow: { packets: 1008, bytes: 100800 } },
       },
     ]);
   });
@@ -100,8 +104,8 @@ describe("MapReader", () => {
     key.writeUInt32LE(2400);
     const cpus = [counters(0), counters(0)].map((c) => endpointCountersCodec.encode(c));
     fake("endpoint_counters").set(key, Buffer.concat(cpus));
-    const busy = reader.endpoints().filter((e) => e.receive.fast.packets > 0n);
-    expect(busy.map((e) => [e.slot, e.receive.fast.packets])).toEqual([[2400, 2n]]);
+    const busy = reader.endpoints().filter((e) => e.receive.fast.packets > 0);
+    expect(busy.map((e) => [e.slot, e.receive.fast.packets])).toEqual([[2400, 2]]);
   });
 
   it("gives connections their endpoint, over all CPUs, and what the last sweep has counted as open", async () => {
@@ -115,27 +119,33 @@ describe("MapReader", () => {
       ],
       snatAllocated: 9n,
     });
-    maps.connection_counters.kernel.set(maps.connection_counters.key.encode(1), Buffer.concat([cpu, cpu]));
+    maps.connection_counters.kernel.set(maps.connection_counters.key.encode(1), onEveryCpu(cpu));
+    const cpus = possibleCpus();
     const open = [
       [1, 2],
       [3, 4],
     ];
     maps.open_connections.set(0, { sweep: 7, open, halfOpen: [9, 9] });
     maps.open_connections.set(1, { sweep: 8, open, halfOpen: [1, 0] });
-    const none = { opened: { tcp: 0n, udp: 0n }, established: 0n, syn: 0n, rst: 0n };
+    const none = { opened: { tcp: 0, udp: 0 }, established: 0, syn: 0, rst: 0 };
     expect([...reader.connectionSteps()].flat()).toMatchObject([
       { container: "container1", receive: { ...none, open: { tcp: 0, udp: 0 }, halfOpen: 0 } },
       {
         container: "container2",
         receive: {
-          opened: { tcp: 10n, udp: 12n },
-          established: 4n,
-          syn: 6n,
+          opened: { tcp: 5 * cpus, udp: 6 * cpus },
+          established: 2 * cpus,
+          syn: 3 * cpus,
           open: { tcp: 1, udp: 2 },
           halfOpen: 1,
         },
-        transmit: { opened: { tcp: 14n, udp: 16n }, rst: 8n, open: { tcp: 3, udp: 4 }, halfOpen: 0 },
-        snat: { allocated: 18n, retried: 2n, failed: 0n },
+        transmit: {
+          opened: { tcp: 7 * cpus, udp: 8 * cpus },
+          rst: 4 * cpus,
+          open: { tcp: 3, udp: 4 },
+          halfOpen: 0,
+        },
+        snat: { allocated: 9 * cpus, retried: cpus, failed: 0 },
       },
     ]);
   });
@@ -144,12 +154,21 @@ describe("MapReader", () => {
     const { reader, maps } = await scene(planOf([one]));
     const count = Array.from({ length: 14 }, (_, index) => BigInt(index === 3 ? 2 : 0));
     const put = (bridgeIfindex: number, direction: number) =>
-      maps.handshakes.set({ bridgeIfindex, direction }, { count, sum: 1500n });
+      maps.handshakes.kernel.set(
+        maps.handshakes.key.encode({ bridgeIfindex, direction }),
+        onEveryCpu(maps.handshakes.value.encode({ count, sum: 1500n })),
+      );
     put(3, 1);
     put(99, 1);
+    const cpus = possibleCpus();
     expect(reader.handshakes()).toMatchObject([
       { network: "bridge", direction: "receive", sum: 0 },
-      { network: "bridge", direction: "transmit", sum: 0.0015, counts: [0, 0, 0, 2, ...Array(10).fill(0)] },
+      {
+        network: "bridge",
+        direction: "transmit",
+        sum: 0.0015 * cpus,
+        counts: [0, 0, 0, 2 * cpus, ...Array(10).fill(0)],
+      },
     ]);
   });
 
@@ -161,7 +180,7 @@ describe("MapReader", () => {
     put(0, 1, 2, Reason.REWRITE_FAILED);
     put(SLOT_NONE, 1, 1, Reason.ENDPOINT_UNKNOWN);
     put(9, 0, 1, Reason.FRAGMENT);
-    const figures = { packets: 3n, bytes: 300n };
+    const figures = { packets: 3, bytes: 300 };
     const names = { containerId: one.containerId, container: "container1", network: "bridge" };
     expect(reader.reasons()).toEqual([
       { ...names, direction: "receive", verdict: "slow", reason: "fragment", ...figures },

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { tmpdir } from "node:os";
@@ -121,6 +122,7 @@ describe("negotiate", () => {
 
 describe("requests", () => {
   const { signal } = new AbortController();
+  setMaxListeners(0, signal);
 
   it("end with an error when the engine hangs up in the middle", async () => {
     const { client } = await engine((_request, response) => {
@@ -153,6 +155,56 @@ describe("requests", () => {
       more();
     });
     await expect(client.container("ab", signal)).rejects.toThrow(/larger than 16777216 bytes/);
+  });
+
+  it("go over a few connections, however many there are", async () => {
+    const connections = new Set<unknown>();
+    const { client } = await engine((request, response) => {
+      connections.add(request.socket);
+      response.end(JSON.stringify(request.url));
+    });
+    const ids = Array.from({ length: 200 }, (_, at) => `${at}`);
+    const answers = await Promise.all(ids.map((id) => client.container(id, signal)));
+    expect(answers).toEqual(ids.map((id) => `/containers/${id}/json`));
+    expect(connections.size).toBeLessThan(30);
+  });
+
+  it("are made again where the engine has closed a connection that was idle", async () => {
+    const { client, server } = await engine((_request, response) => response.end("[]"));
+    await client.networks(signal);
+    server.closeAllConnections();
+    // Nobody has been told of it yet.
+    expect(await client.networks(signal)).toEqual([]);
+  });
+
+  it("are not made again where it hangs up on the first of a connection", async () => {
+    let asked = 0;
+    const { client } = await engine((request) => {
+      asked++;
+      request.socket.destroy();
+    });
+    await expect(client.networks(signal)).rejects.toThrow(/hung up|ECONNRESET/);
+    expect(asked).toBe(1);
+  });
+
+  it("that are given up leave the others alone, and wait for no answer", async () => {
+    const { client } = await engine((request, response) => {
+      if (!request.url?.includes("stuck")) response.end("1");
+    });
+    const abort = new AbortController();
+    setMaxListeners(0, abort.signal);
+    const stuck = Array.from({ length: 40 }, () => client.container("stuck", abort.signal).catch(String));
+    const others = Promise.all(Array.from({ length: 40 }, () => client.container("ab", signal)));
+    abort.abort();
+    expect(await others).toEqual(Array.from({ length: 40 }, () => 1));
+    expect(new Set(await Promise.all(stuck))).toEqual(new Set(["Error: aborted"]));
+  });
+
+  it("end when the client is closed, those that wait for a connection too", async () => {
+    const { client } = await engine(() => undefined);
+    const asked = Array.from({ length: 40 }, () => client.container("ab", signal).catch(() => "ended"));
+    client.close();
+    expect(new Set(await Promise.all(asked))).toEqual(new Set(["ended"]));
   });
 });
 

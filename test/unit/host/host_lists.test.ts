@@ -53,6 +53,30 @@ test("gives the same lists as long as nothing changes, and what has changed when
   expectCurrent();
 });
 
+test("gives the same lists after everything was listed anew, where nothing has changed", () => {
+  run("ip", "link", "add", "fwh0", "type", "veth", "peer", "name", "fwh1");
+  run("ip", "addr", "add", "198.18.7.1/24", "dev", "fwh0");
+  run("ip", "link", "set", "fwh0", "up");
+  run("ip", "link", "set", "fwh1", "up");
+  run("ip", "route", "add", "default", "via", "198.18.7.2");
+  const before = look();
+  const names = ["links", "addresses", "defaultRoutes", "routeMtus"] as const;
+  lists.forget();
+  for (const name of names) expect(look()[name], name).toBe(before[name]);
+  run("ip", "link", "set", "fwh1", "mtu", "1400");
+  lists.forget();
+  const { links } = look();
+  expect(links).not.toBe(before.links);
+  for (const link of links) expect(before.links.includes(link), link.name).toBe(link.name !== "fwh1");
+  expectCurrent();
+  // There and gone again: the list is that of before, to its order.
+  run("ip", "link", "add", "fwh2", "type", "bridge");
+  expect(look().links).toHaveLength(links.length + 1);
+  run("ip", "link", "del", "fwh2");
+  expect(look().links).toEqual(links);
+  expectCurrent();
+});
+
 test("lists all when many have changed", () => {
   const names = Array.from({ length: 100 }, (_, i) => `fwm${i}`);
   look();

@@ -4,10 +4,10 @@ import { createMetrics } from "../../../src/metrics/metrics.js";
 import { FakeSource } from "./source.js";
 
 const nothing: DirectionConnections = {
-  opened: { tcp: 0n, udp: 0n },
-  established: 0n,
-  syn: 0n,
-  rst: 0n,
+  opened: { tcp: 0, udp: 0 },
+  established: 0,
+  syn: 0,
+  rst: 0,
   open: { tcp: 0, udp: 0 },
   halfOpen: 0,
 };
@@ -19,7 +19,7 @@ function reading(change: Partial<ConnectionReading> = {}): ConnectionReading {
     network: "bridge",
     receive: nothing,
     transmit: nothing,
-    snat: { allocated: 0n, retried: 0n, failed: 0n },
+    snat: { allocated: 0, retried: 0, failed: 0 },
     ...change,
   };
 }
@@ -33,7 +33,9 @@ async function samples(
   source.connections = connections;
   source.handshakes = handshakes;
   const metrics = createMetrics({ source, version: "0.1.0", kernel: "6.1.0" });
-  const text = Buffer.concat(await metrics.scrape()).toString();
+  const { pieces, done } = await metrics.scrape();
+  const text = Buffer.concat(pieces).toString();
+  done();
   return text
     .split("\n")
     .filter((line) => /^fairway_(endpoint_(conn|hand|tcp|snat)|network_handshake)/.test(line))
@@ -47,10 +49,10 @@ describe("connections", () => {
 
   it("has those of the direction and the protocol that there are", async () => {
     const receive = {
-      opened: { tcp: 7n, udp: 0n },
-      established: 5n,
-      syn: 9n,
-      rst: 1n,
+      opened: { tcp: 7, udp: 0 },
+      established: 5,
+      syn: 9,
+      rst: 1,
       open: { tcp: 3, udp: 0 },
       halfOpen: 2,
     };
@@ -65,14 +67,14 @@ describe("connections", () => {
   });
 
   it("does not say what is open before a sweep has counted it", async () => {
-    const transmit = { ...nothing, opened: { tcp: 0n, udp: 4n }, open: undefined, halfOpen: undefined };
+    const transmit = { ...nothing, opened: { tcp: 0, udp: 4 }, open: undefined, halfOpen: undefined };
     expect(await samples([reading({ transmit })])).toEqual([
       'fairway_endpoint_connections_opened_total{direction="transmit",proto="udp"} 4',
     ]);
   });
 
   it("counts source ports, and those that could not be had", async () => {
-    expect(await samples([reading({ snat: { allocated: 8n, retried: 3n, failed: 1n } })])).toEqual([
+    expect(await samples([reading({ snat: { allocated: 8, retried: 3, failed: 1 } })])).toEqual([
       "fairway_endpoint_snat_allocations_total{} 8",
       "fairway_endpoint_snat_retries_total{} 3",
       "fairway_endpoint_snat_failures_total{} 1",

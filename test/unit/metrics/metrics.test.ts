@@ -5,7 +5,16 @@ import { container, endpoint, FakeSource, status } from "./source.js";
 function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
   const source = new FakeSource();
   const metrics = createMetrics({ source, version: "0.1.0", kernel: "6.1.0", ...options });
-  return { source, metrics, scrape: async () => Buffer.concat(await metrics.scrape()).toString() };
+  return {
+    source,
+    metrics,
+    scrape: async () => {
+      const { pieces, done } = await metrics.scrape();
+      const text = Buffer.concat(pieces).toString();
+      done();
+      return text;
+    },
+  };
 }
 
 /** The samples (no comments) whose name starts so. */
@@ -18,8 +27,8 @@ describe("metrics", () => {
     const { source, metrics, scrape } = setUp();
     source.endpoints = [
       endpoint({
-        receive: { fast: { packets: 10n, bytes: 1000n }, slow: { packets: 1n, bytes: 100n } },
-        transmit: { fast: { packets: 20n, bytes: 2000n }, slow: { packets: 2n, bytes: 200n } },
+        receive: { fast: { packets: 10, bytes: 1000 }, slow: { packets: 1, bytes: 100 } },
+        transmit: { fast: { packets: 20, bytes: 2000 }, slow: { packets: 2, bytes: 200 } },
       }),
     ];
     source.reasons = [
@@ -30,8 +39,8 @@ describe("metrics", () => {
         direction: "receive",
         verdict: "slow",
         reason: "fragment",
-        packets: 7n,
-        bytes: 1n,
+        packets: 7,
+        bytes: 1,
       },
       {
         containerId: "c".repeat(64),
@@ -40,8 +49,8 @@ describe("metrics", () => {
         direction: "transmit",
         verdict: "drop",
         reason: "rewrite_failed",
-        packets: 8n,
-        bytes: 1n,
+        packets: 8,
+        bytes: 1,
       },
       {
         containerId: undefined,
@@ -50,8 +59,8 @@ describe("metrics", () => {
         direction: "receive",
         verdict: "slow",
         reason: "to_host",
-        packets: 9n,
-        bytes: 1n,
+        packets: 9,
+        bytes: 1,
       },
     ];
     metrics.observer.reconciled({
@@ -102,10 +111,10 @@ describe("metrics", () => {
 
   it("shows a counter as the datapath has it, not the sum of scrapes", async () => {
     const { source, scrape } = setUp();
-    const fast = (packets: bigint) => ({ fast: { packets, bytes: 0n }, slow: { packets: 0n, bytes: 0n } });
-    source.endpoints = [endpoint({ receive: fast(5n) })];
+    const fast = (packets: number) => ({ fast: { packets, bytes: 0 }, slow: { packets: 0, bytes: 0 } });
+    source.endpoints = [endpoint({ receive: fast(5) })];
     await scrape();
-    source.endpoints = [endpoint({ receive: fast(6n) })];
+    source.endpoints = [endpoint({ receive: fast(6) })];
     const text = await scrape();
     expect(text).toContain(
       'receive_packets_total{container="web",project="",network="bridge",path="fast"} 6\n',
@@ -123,7 +132,7 @@ describe("metrics", () => {
 
   it("adds up two endpoints of one name rather than writing a series twice", async () => {
     const { source, scrape } = setUp();
-    const receive = { fast: { packets: 2n, bytes: 0n }, slow: { packets: 0n, bytes: 0n } };
+    const receive = { fast: { packets: 2, bytes: 0 }, slow: { packets: 0, bytes: 0 } };
     source.endpoints = [endpoint({ receive }), endpoint({ slot: 1, receive })];
     const series = samples(await scrape(), "fairway_endpoint_receive_packets_total");
     expect(series.filter((line) => line.includes('"fast"'))).toEqual([
@@ -194,8 +203,8 @@ describe("metrics", () => {
         containerId: "c".repeat(64),
         container: "web",
         network: "bridge",
-        led: 3n,
-        left: { bound: 2n },
+        led: 3,
+        left: { bound: 2 },
       },
     ];
     const labels = 'container="web",project="",network="bridge",proto="tcp",published="[::]:8080"';
@@ -239,10 +248,26 @@ describe("metrics", () => {
     expect(text).not.toContain("hush");
   });
 
+  it("names the driver and its mode, and the parent, of endpoints on ipvlan and macvlan", async () => {
+    const { source, scrape } = setUp();
+    const [bridge] = source.engineState?.networks ?? [];
+    if (bridge === undefined || source.engineState === undefined) throw new Error("no network");
+    const { bridgeName: _, ...more } = bridge;
+    source.engineState.networks = [{ ...more, name: "lan", driver: "macvlan", parent: "eth1", mode: "vepa" }];
+    source.endpoints = [endpoint({ network: "lan", device: "eth1", bridge: "eth1" })];
+    const text = await scrape();
+    expect(samples(text, "fairway_network_info")[0]).toContain(
+      'network="lan",driver="macvlan",driver_mode="vepa",bridge="eth1"',
+    );
+    expect(samples(text, "fairway_endpoint_info")[0]).toContain(
+      'network="lan",driver="macvlan",driver_mode="vepa",',
+    );
+  });
+
   it("has cAdvisor's names only where they are wanted, with both paths and the drops in them", async () => {
     expect(await setUp().scrape()).not.toContain("container_network");
     const { source, scrape } = setUp({ cadvisor: true });
-    const counted = { packets: 2n, bytes: 100n };
+    const counted = { packets: 2, bytes: 100 };
     source.endpoints = [endpoint({ receive: { fast: counted, slow: counted } })];
     source.reasons = [
       {
@@ -252,8 +277,8 @@ describe("metrics", () => {
         direction: "receive",
         verdict: "drop",
         reason: "limited",
-        packets: 5n,
-        bytes: 1n,
+        packets: 5,
+        bytes: 1,
       },
     ];
     const text = await scrape();

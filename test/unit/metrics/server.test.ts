@@ -15,7 +15,7 @@ async function serve(
 ) {
   const server = await serveMetrics({
     address,
-    scrape: async () => [Buffer.from("metric "), Buffer.from("1\n")],
+    scrape: async () => ({ pieces: [Buffer.from("metric "), Buffer.from("1\n")], done: () => undefined }),
     targets: () => [],
     contentType: "text/plain; version=0.0.4",
     notReady: () => undefined,

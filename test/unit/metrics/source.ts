@@ -41,7 +41,7 @@ export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
 }
 
 export function endpoint(change: Partial<EndpointReading> = {}): EndpointReading {
-  const none = { packets: 0n, bytes: 0n };
+  const none = { packets: 0, bytes: 0 };
   return {
     slot: 0,
     generation: 1,

@@ -181,6 +181,35 @@ describe("translation", () => {
     ]);
   });
 
+  it("says that nothing is published on a parent without an address of the host's", () => {
+    const vlan = network(2, { parent: "eth0.20" });
+    const labels = { "fairway.publish": "8080:80" };
+    const engine = [{ ...container(10, vlan), labels }];
+    const { links } = hostFor({
+      version: "",
+      apiVersion: "",
+      networks: [],
+      containers: [],
+      unsure: [],
+      warnings: [],
+    });
+    const own = {
+      ifindex: 5,
+      name: "eth0.20",
+      kind: "vlan",
+      type: 1,
+      flags: 1,
+      mtu: 1500,
+      link: 2,
+      mac: "02:00:00:00:00:02",
+    };
+    const { ports, warnings } = planned([vlan], engine, { links: [...links, own] });
+    expect(ports).toEqual([]);
+    expect(warnings).toMatchObject([
+      { code: "parent_label", message: expect.stringContaining("eth0.20 is no uplink") },
+    ]);
+  });
+
   it("judges published ports by the container's policy, as the engine's", () => {
     const labels = { "fairway.publish": "8080:80", "fairway.allow": "198.18.0.0/16" };
     const { policy } = planned([l3], [{ ...container(10, l3), labels }]);
@@ -219,6 +248,18 @@ describe("labels", () => {
     });
     expect(labels.host).toBe(false);
     expect(problems).toEqual(['label fairway.host: "maybe" is not true or false: it is ignored']);
+  });
+
+  it("don't let the host to a container that has its parent for itself", () => {
+    const asked = { driver: "macvlan", labels: { "fairway.host": "true" } };
+    expect(readNetworkLabels({ ...asked, mode: "vepa" })).toMatchObject({
+      labels: { host: true },
+      problems: [],
+    });
+    expect(readNetworkLabels({ ...asked, mode: "passthru" })).toMatchObject({
+      labels: { host: false },
+      problems: ["label fairway.host: in mode passthru the parent is the container's alone"],
+    });
   });
 
   it.each(["80", "0:80", "80:65536", "80:80/sctp", "127.0.0.1:80:80", "a:80", "", "80:80\n;"])(

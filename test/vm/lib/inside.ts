@@ -69,10 +69,15 @@ export async function runInside(vm: Vm, project: string, options: SuiteOptions):
   } catch {
     throw new Error(`no report of ${project}: ${(result.stderr || result.stdout).slice(-4000)}`);
   }
-  return (JSON.parse(text) as Report).testResults.flatMap(testsOf);
+  // What fails as a whole, in a hook, says so nowhere else.
+  const said = result.stderr.trim().split("\n").slice(-40).join("\n");
+  return (JSON.parse(text) as Report).testResults.flatMap((file) => testsOf(file, said));
 }
 
-function testsOf({ name, status, message, assertionResults }: Report["testResults"][number]): InsideTest[] {
+function testsOf(
+  { name, status, message, assertionResults }: Report["testResults"][number],
+  said: string,
+): InsideTest[] {
   const file = name.replace(/^.*\//, "").replace(/\.test\.ts$/, "");
   const asked = assertionResults.filter(({ status }) => only === "" || ["passed", "failed"].includes(status));
   const tests = asked.map(({ ancestorTitles, title, status, failureMessages = [] }) => {
@@ -81,5 +86,7 @@ function testsOf({ name, status, message, assertionResults }: Report["testResult
     return { file, titles: [...ancestorTitles, title], passed, ...(passed ? {} : { why }) };
   });
   const whole = status === "failed" && tests.every(({ passed }) => passed);
-  return whole ? [...tests, { file, titles: [], passed: false, why: message ?? "failed as a whole" }] : tests;
+  return whole
+    ? [...tests, { file, titles: [], passed: false, why: message || said || "failed as a whole" }]
+    : tests;
 }

@@ -1,0 +1,129 @@
+import { HostOutcome, HostOutcomeName, hostOutcomesCodec } from "../generated/index.js";
+import type { Address } from "../ip.js";
+import type { Plan, PlannedEndpoint, PlannedHostPort, PlannedPort } from "../plan/types.js";
+import { hostPortKey } from "./encode.js";
+import { KeptEntries } from "./kept_entries.js";
+import type { Maps } from "./maps.js";
+import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
+import type { HostPortReading, PortReading } from "./reader.js";
+import type { PlacedEndpoint } from "./slots.js";
+
+interface Entry {
+  /** undefined: of a port that is published no more. */
+  readonly port: PortReading | undefined;
+}
+
+/** The published ports of the last plan, with their endpoints' names. Lists and readings are the same objects until there is another plan. */
+export class PortReader {
+  #plan: Plan | undefined;
+  #placed: readonly PlacedEndpoint[] = [];
+  #ports: readonly PortReading[] | undefined;
+  /** By port number; those of one are few. */
+  #hostPorts: ReadonlyMap<number, readonly PlannedHostPort[]> | undefined;
+  #entries: KeptEntries<Entry>;
+
+  constructor(
+    private readonly counters: Maps["host_port_counters"],
+    private readonly sources: {
+      plan: () => Plan | undefined;
+      placed: () => readonly PlacedEndpoint[];
+    },
+  ) {
+    this.#entries = this.#noEntries();
+  }
+
+  ports(): readonly PortReading[] {
+    this.#look();
+    if (this.#ports === undefined) {
+      const endpoints = byId(this.#placed);
+      const ports = this.#plan?.ports ?? [];
+      this.#ports = ports.flatMap((port) => portReading(port, endpoints.get(port.endpointId)) ?? []);
+    }
+    return this.#ports;
+  }
+
+  /** Those that processes of the host have dialled. */
+  *hostPortSteps(): Generator<HostPortReading[]> {
+    const { key, value } = this.counters;
+    const fields = value.size / 8;
+    this.#entries.begin();
+    for (const { keys, count, sums } of summedBatches(this.counters)) {
+      this.#look();
+      const words = halvesOf(keys);
+      const readings: HostPortReading[] = [];
+      for (let i = 0; i < count; i++) {
+        const entry =
+          this.#entries.next(words, i) ??
+          this.#entries.keep({ port: this.#dialled(key.decode(keys, i * key.size)) });
+        if (entry.port !== undefined)
+          readings.push({ ...entry.port, ...outcomes(sums.subarray(i * fields, (i + 1) * fields)) });
+      }
+      yield readings;
+    }
+    this.#entries.end();
+  }
+
+  /** What was made for another plan is forgotten. */
+  #look(): void {
+    const [plan, placed] = [this.sources.plan(), this.sources.placed()];
+    if (plan === this.#plan && placed === this.#placed) return;
+    this.#plan = plan;
+    this.#placed = placed;
+    this.#ports = undefined;
+    this.#hostPorts = undefined;
+    this.#entries = this.#noEntries();
+  }
+
+  #noEntries(): KeptEntries<Entry> {
+    return new KeptEntries(this.counters.key.size / 4);
+  }
+
+  #dialled(key: { address: Address; port: number; proto: number }): PortReading | undefined {
+    this.#hostPorts ??= byPort(this.#plan?.hostPorts ?? []);
+    for (const port of this.#hostPorts.get(key.port) ?? []) {
+      const { address, proto } = hostPortKey(port);
+      if (address !== key.address || proto !== key.proto) continue;
+      const placed = this.#placed.find(({ planned }) => planned.endpointId === port.endpointId);
+      return portReading(port, placed?.planned);
+    }
+    return undefined;
+  }
+}
+
+function byId(placed: readonly PlacedEndpoint[]): ReadonlyMap<string, PlannedEndpoint> {
+  return new Map(placed.map(({ planned }) => [planned.endpointId, planned]));
+}
+
+function byPort(ports: readonly PlannedHostPort[]): ReadonlyMap<number, readonly PlannedHostPort[]> {
+  const all = new Map<number, PlannedHostPort[]>();
+  for (const port of ports) {
+    const same = all.get(port.port);
+    if (same === undefined) all.set(port.port, [port]);
+    else same.push(port);
+  }
+  return all;
+}
+
+/** @returns undefined where the endpoint is not in the datapath */
+function portReading(
+  { proto, address, port, containerAddress, containerPort }: PlannedPort,
+  planned: PlannedEndpoint | undefined,
+): PortReading | undefined {
+  if (planned === undefined) return undefined;
+  const { containerId, container, network } = planned;
+  return { proto, address, port, containerId, container, network, containerAddress, containerPort };
+}
+
+const SOCKETS = sumPlaces(hostOutcomesCodec).sockets.map(Number);
+
+/** @param counted the sums of one entry */
+function outcomes(counted: Float64Array): Pick<HostPortReading, "led" | "left"> {
+  let led = 0;
+  const left: Record<string, number> = {};
+  for (const [outcome, place] of SOCKETS.entries()) {
+    const sockets = counted[place] as number;
+    if (outcome === HostOutcome.LED) led = sockets;
+    else if (sockets > 0) left[HostOutcomeName[outcome] ?? "unknown"] = sockets;
+  }
+  return { led, left };
+}

@@ -1,0 +1,108 @@
+import {
+  counterCodec,
+  Direction,
+  type ReasonKey,
+  ReasonName,
+  SLOT_NONE,
+  Verdict,
+} from "../generated/index.js";
+import type { PlannedEndpoint } from "../plan/types.js";
+import { KeptEntries } from "./kept_entries.js";
+import type { Maps } from "./maps.js";
+import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
+import type { ReasonReading } from "./reader.js";
+import type { PlacedEndpoint } from "./slots.js";
+
+interface Entry {
+  readonly slot: number;
+  readonly planned: PlannedEndpoint | undefined;
+  /** undefined: of an endpoint that is gone. */
+  readonly reading: ReasonReading | undefined;
+}
+
+/** Why packets were not fast, by endpoint. What is read of an entry is one object as long as the entry keeps its place. */
+export class ReasonReader {
+  readonly #entries: KeptEntries<Entry>;
+  #placed: readonly PlacedEndpoint[] = [];
+  #bySlot: (PlannedEndpoint | undefined)[] = [];
+
+  constructor(
+    private readonly maps: Pick<Maps, "reasons" | "xdp_drops">,
+    private readonly placed: () => readonly PlacedEndpoint[],
+  ) {
+    this.#entries = new KeptEntries(maps.reasons.key.size / 4);
+  }
+
+  *steps(): Generator<ReasonReading[]> {
+    const { key } = this.maps.reasons;
+    this.#entries.begin();
+    for (const { keys, count, sums } of summedBatches(this.maps.reasons)) {
+      const bySlot = this.#endpoints();
+      const words = halvesOf(keys);
+      const readings: ReasonReading[] = [];
+      for (let i = 0; i < count; i++) {
+        let entry = this.#entries.next(words, i);
+        if (entry === undefined || entry.planned !== bySlot[entry.slot])
+          entry = this.#entries.keep(entryOf(key.decode(keys, i * key.size), bySlot));
+        const { reading } = entry;
+        if (reading === undefined) continue;
+        reading.packets = sums[i * FIELDS + PACKETS] as number;
+        reading.bytes = sums[i * FIELDS + BYTES] as number;
+        readings.push(reading);
+      }
+      yield readings;
+    }
+    this.#entries.end();
+    yield [...this.#xdpDrops()];
+  }
+
+  #endpoints(): readonly (PlannedEndpoint | undefined)[] {
+    const placed = this.placed();
+    if (this.#placed !== placed) {
+      this.#placed = placed;
+      this.#bySlot = [];
+      for (const { slot, planned } of placed) this.#bySlot[slot] = planned;
+    }
+    return this.#bySlot;
+  }
+
+  /** What XDP has dropped that was for no endpoint, which it counts apart. */
+  *#xdpDrops(): Generator<ReasonReading> {
+    const { key } = this.maps.xdp_drops;
+    for (const { keys, count, sums } of summedBatches(this.maps.xdp_drops))
+      for (let i = 0; i < count; i++) {
+        const [packets = 0, bytes = 0] = [sums[i * FIELDS + PACKETS], sums[i * FIELDS + BYTES]];
+        if (packets === 0) continue;
+        const reason = nameOf(key.decode(keys, i * key.size));
+        yield { ...NOBODY, direction: "receive", verdict: "drop", reason, packets, bytes };
+      }
+  }
+}
+
+const NOBODY = { containerId: undefined, container: undefined, network: undefined };
+const FIELDS = counterCodec.size / 8;
+const [PACKETS, BYTES] = [Number(sumPlaces(counterCodec).packets), Number(sumPlaces(counterCodec).bytes)];
+
+function entryOf(
+  { slot, direction, verdict, reason }: ReasonKey,
+  bySlot: readonly (PlannedEndpoint | undefined)[],
+): Entry {
+  const planned = bySlot[slot];
+  if (planned === undefined && slot !== SLOT_NONE) return { slot, planned, reading: undefined };
+  const { containerId, container, network } = planned ?? NOBODY;
+  const reading: ReasonReading = {
+    containerId,
+    container,
+    network,
+    direction: direction === Direction.RECEIVE ? "receive" : "transmit",
+    verdict: verdict === Verdict.DROP ? "drop" : "slow",
+    reason: nameOf(reason),
+    packets: 0,
+    bytes: 0,
+  };
+  return { slot, planned, reading };
+}
+
+function nameOf(reason: number): string {
+  return ReasonName[reason] ?? `unknown_${reason}`;
+}
