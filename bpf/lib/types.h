@@ -215,6 +215,18 @@ struct port_ipv6 {
 	__u8 pad[2];
 };
 
+/* What is counted of a published port. */
+enum port_event {
+	PORT_OPENED = 0,
+	PORT_REFUSED = 1,
+};
+
+/* Per CPU and published port. */
+struct port_counters {
+	__u64 opened;  /* connections that we made */
+	__u64 refused; /* packets, by its policy */
+};
+
 struct uplink_address {
 	struct ipv4_address address;
 	struct ipv4_address netmask;

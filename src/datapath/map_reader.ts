@@ -7,6 +7,7 @@ import { connectionSteps, handshakes } from "./connection_reader.js";
 import { EndpointReader } from "./endpoint_reader.js";
 import { familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
+import { portCountSteps } from "./port_counts.js";
 import { PortReader } from "./port_reader.js";
 import type {
   ConnectionReading,
@@ -17,6 +18,7 @@ import type {
   HandshakeReading,
   HostPortReading,
   MapReading,
+  PortCountReading,
   PortReading,
   ProgramReading,
   ReasonReading,
@@ -160,6 +162,10 @@ export class MapReader implements DatapathReader {
 
   ports(): readonly PortReading[] {
     return this.#ports.ports();
+  }
+
+  portCountSteps(): Iterable<PortCountReading[]> {
+    return portCountSteps(this.kernel.port_counters, () => this.#ports.ports());
   }
 
   hostPorts(): HostPortReading[] {

@@ -48,6 +48,7 @@ const REPLACEABLE: ReadonlySet<MapName> = new Set<MapName>([
   "host_peers",
   "host_streams",
   "host_port_counters",
+  "port_counters",
 ]);
 const FLOW_TABLES: ReadonlySet<MapName> = new Set<MapName>(Object.values(familyMaps.flows));
 

@@ -134,6 +134,15 @@ export interface PortReading {
   containerPort: number;
 }
 
+/** What became of a published port's connections, over all CPUs. */
+export interface PortCountReading {
+  port: PortReading;
+  /** Made on the fast path. */
+  opened: number;
+  /** Packets that its policy has refused. */
+  refused: number;
+}
+
 /** Sockets of the host's processes that dialled a published port. */
 export interface HostPortReading extends PortReading {
   /** Led straight to the container. */
@@ -163,6 +172,8 @@ export interface DatapathReader {
   flows(): FlowsReading;
   /** The same list until there is another plan. */
   ports(): readonly PortReading[];
+  /** Of ports that have had connections, or refused them; in steps. */
+  portCountSteps(): Iterable<PortCountReading[]>;
   /** Those that have been dialled. */
   hostPorts(): HostPortReading[];
   hostPortSteps(): Iterable<HostPortReading[]>;

@@ -1,15 +1,18 @@
 import { describe, expect, test } from "vitest";
 import {
   type ConnectionCounters,
+  type Control,
   Direction,
   EndpointIpFlags,
   HandshakeBound,
   type Handshakes,
+  PolicyFlags,
 } from "../../src/generated/types.js";
+import { ANY } from "../../src/ip.js";
 import { published, slot, useDatapath } from "./lib/datapath.js";
 import { FamilyDatapath, onBothFamilies } from "./lib/family.js";
 import { mac } from "./lib/host.js";
-import { tcpFlag } from "./lib/packet.js";
+import { protocolNumber, tcpFlag } from "./lib/packet.js";
 import { OnParent } from "./lib/parent.js";
 
 const datapath = useDatapath();
@@ -177,15 +180,15 @@ onBothFamilies("how long handshakes take", datapath, (on) => {
 
   test("each in its bucket, the first SYN's time counts", () => {
     const bounds = Object.values(HandshakeBound).filter((bound) => typeof bound === "number");
-    const last = (bounds.at(-1) ?? 0) + 1_000_000;
+    const last = 2 * (bounds.at(-1) ?? 0);
     for (const [index, us] of [...bounds, last].entries()) {
       const port = 41_000 + index;
       on.fromOutside({ flags: syn, sourcePort: port });
       on.fromWeb(on.reply({ flags: syn | ack, destinationPort: port }));
       const entry = on.flows().find(({ key }) => key.sport === port);
       if (entry === undefined) throw new Error("no flow entry");
-      // Less than the bound by half the bucket at most: what this itself takes comes to it.
-      const before = us - Math.min(us / 2, 20_000);
+      // In the middle of the bucket: what this itself takes comes to it.
+      const before = (us + (bounds[index - 1] ?? 0)) >>> 1;
       on.changeFlow(entry.key, { created: (entry.flow.created - before) >>> 0 });
       on.fromOutside({ flags: ack, sourcePort: port });
     }
@@ -244,6 +247,36 @@ describe.each([4, 6] as const)("connections on a parent, IPv%i", (family) => {
       "rst receive": 1,
       "tcp transmit": 2,
       "syn transmit": 2,
+    });
+  });
+});
+
+onBothFamilies("connections of published ports", datapath, (on) => {
+  const any = on.family === 4 ? "::ffff:0.0.0.0" : "::";
+  const second = on.family === 4 ? `::ffff:${on.address.hostSecond}` : on.address.hostSecond;
+
+  test("refused by the port's policy, which makes none", () => {
+    const key = { address: ANY[on.family], port: published.tcp, proto: protocolNumber.tcp };
+    datapath.write(on.mapName("port_policies"), key, { list: 1, limit: 0, burst: 0, unlistedRefused: 1 });
+    datapath.write("control", 0, { ...datapath.read<Control>("control", 0), policy: PolicyFlags.PORTS });
+    for (let count = 0; count < 2; count += 1) expect(on.fromOutside({ flags: syn }).verdict).toBe("drop");
+    expect(datapath.portCounts()).toEqual({ [`tcp ${any} ${published.tcp}`]: { opened: 0, refused: 2 } });
+  });
+
+  test("are counted as they are made, by the address that the port is published on", () => {
+    on.fromOutside({ flags: syn });
+    on.fromOutside({ flags: syn });
+    on.fromOutside({ flags: syn, sourcePort: 40001 });
+    on.fromOutside({ protocol: "udp", destinationPort: published.udp });
+    on.fromOutside({
+      flags: syn,
+      destination: on.address.hostSecond,
+      destinationPort: published.onSecondAddress,
+    });
+    expect(datapath.portCounts()).toEqual({
+      [`tcp ${any} ${published.tcp}`]: { opened: 2, refused: 0 },
+      [`udp ${any} ${published.udp}`]: { opened: 1, refused: 0 },
+      [`tcp ${second} ${published.onSecondAddress}`]: { opened: 1, refused: 0 },
     });
   });
 });

@@ -15,6 +15,7 @@ import {
   flowSweepCodec,
   type Handshakes,
   type OpenConnections,
+  type PortCounters,
   type ReasonKey,
   ReasonName,
   VerdictName,
@@ -362,6 +363,19 @@ export class Datapath {
   openConnections(at: number): OpenConnections | undefined {
     const open = this.read<OpenConnections>("open_connections", at);
     return open.sweep === this.#sweeps ? open : undefined;
+  }
+
+  /** What was counted of published ports, over all CPUs: "tcp ADDRESS PORT". */
+  portCounts(): Record<string, Record<keyof PortCounters, number>> {
+    const { key, value } = mapDefinitions.port_counters;
+    return Object.fromEntries(
+      [...this.map("port_counters").entries()].map((entry) => {
+        const { address, port, proto } = key.decode(entry.key);
+        const { opened, refused } = sumPerCpu(value, entry.value, 0, entry.value.length);
+        const name = `${proto === protocolNumber.tcp ? "tcp" : "udp"} ${address} ${port}`;
+        return [name, { opened: Number(opened), refused: Number(refused) }];
+      }),
+    );
   }
 
   /** What became of a family's flow entries. */

@@ -150,6 +150,24 @@ describe("MapReader", () => {
     ]);
   });
 
+  it("tells of published ports what became of their connections; of those that are published no more nothing", async () => {
+    const ports = [port(one, 8080), port(two, 8081, { address: "::", containerAddress: "2001:db8::2" })];
+    const { reader, maps } = await scene({ ...planOf([one, two]), ports });
+    const put = (address: string, number: number, opened: bigint) =>
+      maps.port_counters.kernel.set(
+        maps.port_counters.key.encode({ address, port: number, proto: 6 }),
+        onEveryCpu(maps.port_counters.value.encode({ opened, refused: 1n })),
+      );
+    put("::ffff:0.0.0.0", 8080, 7n);
+    put("::", 8081, 8n);
+    put("::", 8082, 9n);
+    const cpus = possibleCpus();
+    expect([...reader.portCountSteps()].flat()).toMatchObject([
+      { port: { container: "container1", address: "0.0.0.0", port: 8080 }, opened: 7 * cpus, refused: cpus },
+      { port: { container: "container2", address: "::", port: 8081 }, opened: 8 * cpus, refused: cpus },
+    ]);
+  });
+
   it("tells how long handshakes took, by network; none of networks that have no endpoint", async () => {
     const { reader, maps } = await scene(planOf([one]));
     const count = Array.from({ length: 14 }, (_, index) => BigInt(index === 3 ? 2 : 0));

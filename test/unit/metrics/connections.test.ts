@@ -91,4 +91,25 @@ describe("connections", () => {
       'fairway_network_handshake_duration_seconds_count{network="shop",direction="transmit"} 6',
     ]);
   });
+
+  it("has those of published ports that have had connections, or refused some", async () => {
+    const source = new FakeSource();
+    const port = {
+      proto: "tcp",
+      address: "::",
+      port: 8080,
+      containerId: "c".repeat(64),
+      container: "web",
+      network: "bridge",
+      containerAddress: "fd00::2",
+      containerPort: 80,
+    } as const;
+    source.portCounts = [{ port, opened: 5, refused: 2 }];
+    const { pieces, done } = await createMetrics({ source, version: "0.1.0", kernel: "6.1.0" }).scrape();
+    const text = Buffer.concat(pieces).toString();
+    done();
+    const of = 'container="web",project="",network="bridge",proto="tcp",published="[::]:8080"';
+    expect(text).toContain(`\nfairway_published_port_connections_total{${of}} 5\n`);
+    expect(text).toContain(`\nfairway_published_port_refused_packets_total{${of}} 2\n`);
+  });
 });

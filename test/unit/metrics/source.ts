@@ -5,6 +5,7 @@ import type {
   EndpointReading,
   HandshakeReading,
   HostPortReading,
+  PortCountReading,
   PortReading,
   ProgramReading,
   ReasonReading,
@@ -93,6 +94,7 @@ export class FakeSource implements MetricsSource {
   handshakes: HandshakeReading[] = [];
   reasons: ReasonReading[] = [];
   ports: PortReading[] = [];
+  portCounts: PortCountReading[] = [];
   hostPorts: HostPortReading[] = [];
   programs: ProgramReading[] = [];
   flowsCountedAt = 1;
@@ -135,6 +137,7 @@ export class FakeSource implements MetricsSource {
     detached: () => [{ program: "endpoint_ingress", times: 1 }],
     flows: () => ({ entries: 3, maxEntries: 1024, inserted: 9, evicted: 2, countedAt: this.flowsCountedAt }),
     ports: () => this.ports,
+    portCountSteps: () => [this.portCounts],
     hostPorts: () => this.hostPorts,
     hostPortSteps: () => [this.hostPorts],
     placements: () => this.endpoints,
