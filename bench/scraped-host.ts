@@ -196,6 +196,7 @@ function endpointIn(slot: number, generation: number): PlacedEndpoint {
     bridgeIfindex,
     mtu,
     flags: 1,
+    network: 0,
     mac,
     bridgeMac,
     ipv4: part,

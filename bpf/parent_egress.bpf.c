@@ -2,9 +2,12 @@
 /* tc egress of a parent: what its containers send outside, and what they and the host would send each other. */
 #include "lib/arp.h"
 #include "lib/nd.h"
+#include "lib/refused.h"
 
 int parent_transmit_ipv4(struct __sk_buff *skb);
 int parent_transmit_ipv6(struct __sk_buff *skb);
+int parent_refuse_ipv4(struct __sk_buff *skb, __u32 reason);
+int parent_refuse_ipv6(struct __sk_buff *skb, __u32 reason);
 
 SEC("tcx/egress")
 int parent_egress(struct __sk_buff *skb)
@@ -19,12 +22,17 @@ int parent_egress(struct __sk_buff *skb)
 	/* A VLAN's on top of this device. */
 	if (skb->vlan_present)
 		return TCX_NEXT;
-	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return parent_transmit_ipv4(skb);
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		verdict = parent_transmit_ipv4(skb);
+		return verdict < REFUSED ? verdict : parent_refuse_ipv4(skb, verdict - REFUSED);
+	}
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
 		return arp_at_parent(skb);
-	if (skb->protocol != bpf_htons(ETH_P_IPV6))
-		return TCX_NEXT;
-	verdict = nd_at_parent(skb);
-	return verdict == ND_NOT_ANSWERED ? parent_transmit_ipv6(skb) : verdict;
+	if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		if (is_nd(skb) && nd_at_parent(skb, &verdict))
+			return verdict;
+		verdict = parent_transmit_ipv6(skb);
+		return verdict < REFUSED ? verdict : parent_refuse_ipv6(skb, verdict - REFUSED);
+	}
+	return TCX_NEXT;
 }

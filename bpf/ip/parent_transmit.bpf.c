@@ -6,30 +6,13 @@
 #include "../lib/forward.h"
 #include "../lib/icmp.h"
 #include "../lib/masquerade.h"
+#include "../lib/parent_filter.h"
+#include "../lib/parent_route.h"
 #include "../lib/segments.h"
 #include "../lib/tcp_control.h"
 
-/* A packet that leaves by a parent, and whose it is as far as that is known. */
-struct leaving {
-	address_t saddr;
-	address_t daddr;
-	const struct endpoint *sender;
-	const struct endpoint *receiver;
-	__u32 from; /* slots; SLOT_NONE */
-	__u32 to;
-	__u8 proto;
-};
-
-static __always_inline const struct endpoint *find(const address_t *address, __u32 ifindex, __u32 *slot)
-{
-	const struct endpoint_ref *ref = bpf_map_lookup_elem(&endpoint_addresses, address);
-	const struct endpoint *endpoint = endpoint_on_parent(ref, ifindex);
-
-	*slot = endpoint ? ref->slot : SLOT_NONE;
-	return endpoint;
-}
-
-static __always_inline bool look(struct __sk_buff *skb, struct leaving *leaving)
+/* False: it is none of ours, and can't be looked at any further. */
+static __always_inline bool look(struct __sk_buff *skb, const struct parent_filter *filter, struct leaving *leaving)
 {
 	ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
 
@@ -38,8 +21,10 @@ static __always_inline bool look(struct __sk_buff *skb, struct leaving *leaving)
 	address_read(&leaving->saddr, SOURCE(ip));
 	address_read(&leaving->daddr, DESTINATION(ip));
 	leaving->proto = PROTOCOL(ip);
-	leaving->sender = find(&leaving->saddr, skb->ifindex, &leaving->from);
-	leaving->receiver = find(&leaving->daddr, skb->ifindex, &leaving->to);
+	leaving->sender = endpoint_of(filter, &leaving->saddr, &leaving->from);
+	if (leaving->sender && leaving->sender->bridge_ifindex != skb->ifindex)
+		leaving->sender = NULL;
+	leaving->receiver = endpoint_of(filter, &leaving->daddr, &leaving->to);
 	return true;
 }
 
@@ -48,7 +33,7 @@ static __always_inline int to_container(struct __sk_buff *skb, const struct leav
 {
 	const struct endpoint *receiver = leaving->receiver;
 
-	if (skb->ingress_ifindex || !(receiver->flags & ENDPOINT_HOST))
+	if (skb->ingress_ifindex || receiver->bridge_ifindex != skb->ifindex || !(receiver->flags & ENDPOINT_HOST))
 		return TCX_NEXT;
 	count(skb, segment_headers_length(skb), leaving->to, DIRECTION_RECEIVE, PATH_FAST);
 	tcp_control(skb, SLOT_NONE, leaving->to);
@@ -103,17 +88,22 @@ static __always_inline enum reason translate(struct __sk_buff *skb, const struct
 	return forward(skb, &packet, &key, verdict, &slot);
 }
 
-static __always_inline int from_container(struct __sk_buff *skb, const struct leaving *leaving)
+static __always_inline int from_container(struct __sk_buff *skb, const struct parent_filter *filter,
+					  const struct leaving *leaving)
 {
 	const struct endpoint *sender = leaving->sender;
 	int verdict = TCX_NEXT;
 	enum reason reason;
 
-	if (sender->flags & ENDPOINT_HOST && bpf_map_lookup_elem(&host_addresses, &leaving->daddr)) {
+	if (sender->flags & ENDPOINT_HOST && is_host(filter, &leaving->daddr)) {
 		count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
 		tcp_control(skb, leaving->from, SLOT_NONE);
 		return turn_back(skb, sender->bridge_mac, sender->mac);
 	}
+	if (leaving->receiver && is_routed(sender, leaving->receiver))
+		return route_to(skb, leaving);
+	if (sender->flags & ENDPOINT_PARENT_ROUTE && !leaving->receiver && is_nobody(leaving))
+		return REFUSED + REASON_UNREACHABLE;
 	if (sender->flags & ENDPOINT_TRANSLATED) {
 		reason = leaving->proto == ICMP_PROTOCOL ? translate_icmp(skb, leaving) :
 							   translate(skb, leaving, &verdict);
@@ -128,14 +118,18 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct le
 	return TCX_NEXT;
 }
 
+/* Returns a verdict, or REFUSED and the reason. */
 __noinline int FAMILY_NAME(parent_transmit)(struct __sk_buff *skb)
 {
+	const struct parent_filter *filter;
 	struct leaving leaving;
+	__u32 zero = 0;
 
-	if (!look(skb, &leaving))
+	filter = bpf_map_lookup_elem(&parent_filter, &zero);
+	if (!filter || !look(skb, filter, &leaving))
 		return TCX_NEXT;
 	if (leaving.sender)
-		return from_container(skb, &leaving);
+		return from_container(skb, filter, &leaving);
 	if (leaving.receiver)
 		return to_container(skb, &leaving);
 	if (leaving.proto == ICMP_PROTOCOL && !skb->ingress_ifindex)

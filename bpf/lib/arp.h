@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* ARP (RFC 826) for IPv4 on Ethernet: answers to what host and container ask of each other at a parent. */
+/* ARP (RFC 826) for IPv4 on Ethernet: answers to what host and container ask of each other at a parent, and others of it. */
 #pragma once
 
 #include "parent.h"
@@ -36,32 +36,67 @@ static __always_inline void arp_answer(struct arp_frame *arp, const __u8 *mac)
 	arp->sender = target;
 }
 
-/* A request that leaves by a parent: answered from here if host and container ask for each other. Returns the program's verdict. */
-static __always_inline int arp_at_parent(struct __sk_buff *skb)
+/* The request that the frame is, or NULL. */
+static __always_inline struct arp_frame *arp_request(struct __sk_buff *skb)
 {
-	struct ipv4_address sender, target;
-	struct arp_frame *arp;
-	const __u8 *mac;
-	__u8 own[ETH_ALEN];
+	struct arp_frame *arp = (void *)(long)skb->data;
 
-	if ((void *)(long)skb->data + sizeof(*arp) > (void *)(long)skb->data_end)
-		return TCX_NEXT;
-	arp = (void *)(long)skb->data;
+	if ((void *)(arp + 1) > (void *)(long)skb->data_end)
+		return NULL;
 	if (arp->operation != bpf_htons(ARP_REQUEST) || arp->hardware != bpf_htons(ARP_ETHERNET) ||
 	    arp->proto != bpf_htons(ETH_P_IP))
+		return NULL;
+	return arp;
+}
+
+/* A request that leaves by a parent: answered from here if host and container ask for each other. Returns the program's verdict. */
+static __noinline __attribute__((unused)) int arp_at_parent(struct __sk_buff *skb)
+{
+	struct arp_frame *arp = arp_request(skb);
+	struct solicitation asked = { .ifindex = skb->ifindex };
+	struct ipv4_address sender, target;
+	__u8 asker[ETH_ALEN], own[ETH_ALEN];
+	const __u8 *mac;
+
+	if (!arp)
 		return TCX_NEXT;
 	sender = arp->sender;
 	target = arp->target;
 	/* It only looks whether somebody else has it (RFC 5227). */
 	if (!sender.word[0] || sender.word[0] == target.word[0])
 		return TCX_NEXT;
-	mac = solicited_mac(bpf_map_lookup_elem(&host_addresses_ipv4, &sender),
-			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &target), skb->ifindex),
-			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &sender), skb->ifindex),
-			    bpf_map_lookup_elem(&host_addresses_ipv4, &target));
+	__builtin_memcpy(asker, arp->sender_mac, ETH_ALEN);
+	asked.asker = asker;
+	asked.from_host = bpf_map_lookup_elem(&host_addresses_ipv4, &sender);
+	asked.for_host = bpf_map_lookup_elem(&host_addresses_ipv4, &target);
+	asked.sender = endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &sender), skb->ifindex);
+	asked.target = endpoint_on_any_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &target));
+	mac = solicited_mac(&asked);
 	if (!mac)
 		return TCX_NEXT;
-	arp_answer(arp, mac);
-	__builtin_memcpy(own, arp->target_mac, ETH_ALEN);
-	return turn_back(skb, own, mac);
+	__builtin_memcpy(own, mac, ETH_ALEN);
+	arp_answer(arp, own);
+	return turn_back(skb, asker, own);
+}
+
+/*
+ * A request that has come in by a parent: answered for containers that are announced. Who looks whether the address is free is told
+ * that it is not.
+ */
+static __noinline __attribute__((unused)) int arp_of_announced(struct __sk_buff *skb)
+{
+	struct arp_frame *arp = arp_request(skb);
+	const struct endpoint *endpoint;
+	struct ipv4_address target;
+	__u8 asker[ETH_ALEN];
+
+	if (!arp || arp->sender.word[0] == arp->target.word[0])
+		return TCX_NEXT;
+	target = arp->target;
+	endpoint = endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &target), skb->ifindex);
+	if (!endpoint || !(endpoint->ipv4.flags & ENDPOINT_IP_PARENT_ANNOUNCE))
+		return TCX_NEXT;
+	__builtin_memcpy(asker, arp->sender_mac, ETH_ALEN);
+	arp_answer(arp, endpoint->mac);
+	return send_back(skb, asker, endpoint->mac);
 }

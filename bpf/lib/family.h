@@ -74,6 +74,8 @@ typedef struct OF_FAMILY(source_key) source_key_t;
 typedef struct OF_FAMILY(limit_key) limit_key_t;
 typedef struct OF_FAMILY(echo_key) echo_key_t;
 typedef struct echo echo_t;
+typedef struct OF_FAMILY(parent_subnet_key) parent_subnet_key_t;
+typedef struct OF_FAMILY(parent_subnet) parent_subnet_t;
 
 #define endpoint_addresses OF_FAMILY(endpoint_addresses)
 #define ports OF_FAMILY(ports)
@@ -83,6 +85,8 @@ typedef struct echo echo_t;
 #define port_policies OF_FAMILY(port_policies)
 #define limits OF_FAMILY(limits)
 #define echoes OF_FAMILY(echoes)
+#define parent_subnets OF_FAMILY(parent_subnets)
+#define icmp_budgets OF_FAMILY(icmp_budgets)
 
 static __always_inline bool address_equal(const address_t *a, const address_t *b)
 {

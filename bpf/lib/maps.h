@@ -160,3 +160,17 @@ MAP(LRU_HASH, host_streams, 16384, __u64, struct host_stream);
 
 /* Sockets by published port and outcome, keyed as host_ports is. Written by the programs, read by the metrics. */
 MAP(LRU_PERCPU_HASH, host_port_counters, 16384, struct port_key_ipv6, struct host_outcomes);
+
+/* Subnets of routed networks on parents, by longest prefix. Written by the control plane; read for what no endpoint has. */
+MAP(LPM_TRIE, parent_subnets_ipv4, 4096, struct parent_subnet_key_ipv4, struct parent_subnet_ipv4, SPARSE);
+MAP(LPM_TRIE, parent_subnets_ipv6, 4096, struct parent_subnet_key_ipv6, struct parent_subnet_ipv6, SPARSE);
+
+/* What need not be looked for at a parent. Written by the control plane, read on every packet there. */
+MAP(ARRAY, parent_filter, 1, __u32, struct parent_filter);
+
+/* When containers on parents were last sent ICMP errors, by their address. Written and read by the programs. */
+MAP(LRU_HASH, icmp_budgets_ipv4, 4096, struct ipv4_address, struct limit);
+MAP(LRU_HASH, icmp_budgets_ipv6, 4096, struct ipv6_address, struct limit);
+
+/* Where the packet that an ICMP error is about is summed up. */
+MAP(PERCPU_ARRAY, icmp_scratch, 1, __u32, struct icmp_scratch);

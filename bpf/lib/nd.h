@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Neighbour discovery (RFC 4861): answers to what host and container ask of each other at a parent. */
+/* Neighbour discovery (RFC 4861): answers to what host and container ask of each other at a parent, and others of it. */
 #pragma once
 
 #include "parent.h"
@@ -55,34 +55,76 @@ static __always_inline void nd_answer(struct nd_frame *nd, const __u8 *mac)
 	nd->check = nd_checksum(nd);
 }
 
-#define ND_NOT_ANSWERED 100 /* no verdict of tc's */
-
-/*
- * A solicitation that leaves by a parent: answered from here if host and container ask for each other, and the program's verdict.
- * ND_NOT_ANSWERED: it is none, or nobody's that we know. Not inlined: what the program calls otherwise needs the stack.
- */
-static __noinline int nd_at_parent(struct __sk_buff *skb)
+/* Whether it may be a solicitation: what is seen at once of the most that is none. */
+static __always_inline bool is_nd(const struct __sk_buff *skb)
 {
-	struct ipv6_address sender, target;
-	__u8 asker[ETH_ALEN];
-	struct nd_frame *nd;
-	const __u8 *mac;
+	const struct nd_frame *nd = (void *)(long)skb->data;
 
-	if ((void *)(long)skb->data + sizeof(*nd) > (void *)(long)skb->data_end)
-		return ND_NOT_ANSWERED;
-	nd = (void *)(long)skb->data;
+	return (void *)(nd + 1) <= (void *)(long)skb->data_end && nd->ip.nexthdr == IPPROTO_ICMPV6 &&
+	       nd->type == ND_SOLICITATION;
+}
+
+/* The solicitation that the frame is, with the asker's address and MAC, or NULL. */
+static __always_inline struct nd_frame *nd_solicitation(struct __sk_buff *skb)
+{
+	struct nd_frame *nd = (void *)(long)skb->data;
+
+	if ((void *)(nd + 1) > (void *)(long)skb->data_end)
+		return NULL;
 	if (nd->ip.nexthdr != IPPROTO_ICMPV6 || nd->type != ND_SOLICITATION || nd->option != ND_OPTION_SOURCE ||
 	    nd->option_length != 1 || nd->ip.payload_len != bpf_htons(ND_LENGTH))
-		return ND_NOT_ANSWERED;
+		return NULL;
+	return nd;
+}
+
+/*
+ * A solicitation that leaves by a parent: answered from here if host and container ask for each other. False: it is none, or
+ * nobody's that we know; else verdict is the program's.
+ */
+static __noinline __attribute__((unused)) bool nd_at_parent(struct __sk_buff *skb, int *verdict)
+{
+	struct nd_frame *nd = nd_solicitation(skb);
+	struct solicitation asked = { .ifindex = skb->ifindex };
+	struct ipv6_address sender, target;
+	__u8 asker[ETH_ALEN], own[ETH_ALEN];
+	const __u8 *mac;
+
+	if (!nd)
+		return false;
 	__builtin_memcpy(&sender, nd->ip.saddr, sizeof(sender));
 	__builtin_memcpy(&target, &nd->target, sizeof(target));
-	mac = solicited_mac(bpf_map_lookup_elem(&host_addresses_ipv6, &sender),
-			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &target), skb->ifindex),
-			    endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &sender), skb->ifindex),
-			    bpf_map_lookup_elem(&host_addresses_ipv6, &target));
-	if (!mac)
-		return ND_NOT_ANSWERED;
 	__builtin_memcpy(asker, nd->mac, ETH_ALEN);
-	nd_answer(nd, mac);
-	return turn_back(skb, asker, mac);
+	asked.asker = asker;
+	asked.from_host = bpf_map_lookup_elem(&host_addresses_ipv6, &sender);
+	asked.for_host = bpf_map_lookup_elem(&host_addresses_ipv6, &target);
+	asked.sender = endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &sender), skb->ifindex);
+	asked.target = endpoint_on_any_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &target));
+	mac = solicited_mac(&asked);
+	if (!mac)
+		return false;
+	__builtin_memcpy(own, mac, ETH_ALEN);
+	nd_answer(nd, own);
+	*verdict = turn_back(skb, asker, own);
+	return true;
+}
+
+/* A solicitation that has come in by a parent: answered for containers that are announced. As nd_at_parent(). */
+static __noinline __attribute__((unused)) bool nd_of_announced(struct __sk_buff *skb, int *verdict)
+{
+	struct nd_frame *nd = nd_solicitation(skb);
+	const struct endpoint *endpoint;
+	struct ipv6_address target;
+	__u8 asker[ETH_ALEN];
+
+	/* From a neighbour: no router has passed it on (RFC 4861, 7.1.1). */
+	if (!nd || nd->ip.hop_limit != 255)
+		return false;
+	__builtin_memcpy(&target, &nd->target, sizeof(target));
+	endpoint = endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &target), skb->ifindex);
+	if (!endpoint || !(endpoint->ipv6.flags & ENDPOINT_IP_PARENT_ANNOUNCE))
+		return false;
+	__builtin_memcpy(asker, nd->mac, ETH_ALEN);
+	nd_answer(nd, endpoint->mac);
+	*verdict = send_back(skb, asker, endpoint->mac);
+	return true;
 }

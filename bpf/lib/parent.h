@@ -23,18 +23,56 @@ static __always_inline const struct endpoint *endpoint_on_parent(const struct en
 	return endpoint;
 }
 
-/*
- * The MAC by which the host and a container on a parent know each other, for a neighbour's solicitation that leaves by the parent:
- * the host asks for the container (host, target), or the container for the host (sender, to_host). NULL: nobody's that we know.
- */
-static __always_inline const __u8 *solicited_mac(bool from_host, const struct endpoint *target,
-						 const struct endpoint *sender, bool to_host)
+/* The endpoint that ref names, if it is on a parent, whichever; else NULL. */
+static __always_inline const struct endpoint *endpoint_on_any_parent(const struct endpoint_ref *ref)
 {
-	if (from_host && target && target->flags & ENDPOINT_HOST)
+	const struct endpoint *endpoint;
+
+	if (!ref)
+		return NULL;
+	endpoint = endpoint_get(ref->slot, ref->generation);
+	return endpoint && endpoint->flags & ENDPOINT_PARENT ? endpoint : NULL;
+}
+
+/* Who asks for a MAC by a neighbour's solicitation that leaves by the parent with ifindex, and for whose. */
+struct solicitation {
+	__u32 ifindex;
+	const __u8 *asker; /* its MAC */
+	bool from_host;
+	bool for_host;
+	const struct endpoint *sender; /* on this parent */
+	const struct endpoint *target; /* on any */
+};
+
+/*
+ * The answer: host and container know each other by the parent's and the container's own. For a container on another parent, which
+ * is routed to from here, it is the asker's: parent_egress takes the packet on. NULL: nobody's that we know.
+ */
+static __always_inline const __u8 *solicited_mac(const struct solicitation *asked)
+{
+	const struct endpoint *target = asked->target;
+
+	if (asked->from_host && target && target->bridge_ifindex == asked->ifindex && target->flags & ENDPOINT_HOST)
 		return target->mac;
-	if (to_host && sender && sender->flags & ENDPOINT_HOST)
-		return sender->bridge_mac;
+	if (asked->from_host && target && target->bridge_ifindex != asked->ifindex &&
+	    target->flags & ENDPOINT_PARENT_ROUTE)
+		return asked->asker;
+	if (asked->for_host && asked->sender && asked->sender->flags & ENDPOINT_HOST)
+		return asked->sender->bridge_mac;
 	return NULL;
+}
+
+/* Out by the parent by which the frame has come in. Returns the program's verdict. */
+static __always_inline int send_back(struct __sk_buff *skb, const __u8 *dest, const __u8 *source)
+{
+	struct ethhdr *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+		return TCX_NEXT;
+	__builtin_memcpy(eth->h_dest, dest, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, source, ETH_ALEN);
+	skb->tc_index = FORWARDED;
+	return bpf_redirect(skb->ifindex, 0);
 }
 
 /* Back into the receive path of the parent by which the frame is leaving, addressed to dest. Returns the program's verdict. */

@@ -308,10 +308,19 @@ static __always_inline void limit_refill(struct limit *bucket, const struct port
 }
 
 /*
- * Takes a token of the source's bucket; false: there is none. Every CPU takes first and looks then, and gives back what there was
- * not, so that two never have the same one; below zero in between is less than none. An IPv6 source is its /64: whoever has
- * one address there has them all.
+ * Takes a token of a bucket, by the limit and burst of policy; false: there is none. Every CPU takes first and looks then, and gives
+ * back what there was not, so that two never have the same one; below zero in between is less than none.
  */
+static __always_inline bool bucket_take(struct limit *bucket, const struct port_policy *policy, __u64 now)
+{
+	limit_refill(bucket, policy, policy->burst * 1000ULL, now);
+	if ((__s64)__sync_fetch_and_add(&bucket->tokens, -1000) >= 1000)
+		return true;
+	__sync_fetch_and_add(&bucket->tokens, 1000);
+	return false;
+}
+
+/* Takes a token of the source's bucket; false: there is none. An IPv6 source is its /64: whoever has one address there has them all. */
 static __always_inline bool limit_take(const struct port_policy *policy, const struct subject *subject)
 {
 	limit_key_t key = { .list = policy->list, .port = subject->dport, .proto = subject->proto };
@@ -330,11 +339,7 @@ static __always_inline bool limit_take(const struct port_policy *policy, const s
 		if (!bucket)
 			return true;
 	}
-	limit_refill(bucket, policy, most, now);
-	if ((__s64)__sync_fetch_and_add(&bucket->tokens, -1000) >= 1000)
-		return true;
-	__sync_fetch_and_add(&bucket->tokens, 1000);
-	return false;
+	return bucket_take(bucket, policy, now);
 }
 
 /* Whether the packet opens a connection that is to be counted at this hook. */

@@ -91,7 +91,8 @@ enum reason {
 	REASON_SOURCE_DENIED = 30, /* on the deny list */
 	REASON_PORT_DENIED = 31,   /* on the published port's deny list, or not on its allow list */
 	REASON_LIMITED = 32,       /* more new connections per second than the published port takes of a source */
-	REASON_MAX = 33,
+	REASON_UNREACHABLE = 33,   /* nobody has the address, though it is of a network that is routed here */
+	REASON_MAX = 34,
 };
 
 /*
@@ -165,7 +166,8 @@ struct endpoint {
 	__u32 ifindex;        /* the veth's host side; on a parent PARENT_CHILD and the parent's */
 	__u32 bridge_ifindex; /* its network's bridge, or parent */
 	__u32 mtu;            /* of the veth, IP packet length */
-	__u32 flags;          /* enum endpoint_flags */
+	__u32 flags;          /* enum endpoint_flags, enum endpoint_parent_flags */
+	__u32 network;        /* on a parent: tells its network from others */
 	__u8 mac[6];          /* the container's */
 	__u8 bridge_mac[6];   /* its gateway's */
 	struct endpoint_ipv4 ipv4;
@@ -372,9 +374,10 @@ struct flow_sweep {
 	__u64 closed_idle_ns;  /* TCP entries in FLOW_CLOSED */
 	__u64 udp_idle_ns;
 	__u64 stream_idle_ns; /* UDP entries that have lived for UDP_STREAM_AGE */
+	__u64 learned_before; /* ns of CLOCK_MONOTONIC: delete FLOW_LEARNED entries older than this; 0: none */
 	__u64 entries[2];     /* found alive, IPv4 and IPv6 */
 	__u64 deleted[2];
-	__u64 void_entries[2]; /* deleted because their endpoint or epoch is gone; part of deleted */
+	__u64 void_entries[2]; /* deleted because they hold no more; part of deleted */
 };
 
 struct counter {
@@ -625,4 +628,62 @@ enum host_outcome {
 /* Per CPU and published port, by enum host_outcome: sockets, and for UDP without connect() sockets and peers. */
 struct host_outcomes {
 	__u64 sockets[HOST_OUTCOME_MAX];
+};
+
+/* Networks on parents that are routed between, and containers that are announced. */
+
+/* Bits of struct endpoint's flags, beside enum endpoint_flags. */
+enum endpoint_parent_flags {
+	ENDPOINT_PARENT_ROUTE = 1 << 8, /* what goes to and comes from other networks with this flag is routed */
+};
+
+/* Bits of flags in one family, beside enum endpoint_ip_flags. */
+enum endpoint_ip_parent_flags {
+	ENDPOINT_IP_PARENT_ANNOUNCE = 1 << 8, /* who asks for its address on the parent's link is answered */
+};
+
+/* A subnet of a network on a parent that is routed, by longest prefix. */
+struct parent_subnet_key_ipv4 {
+	__u32 prefix_length;
+	struct ipv4_address network;
+};
+
+struct parent_subnet_key_ipv6 {
+	__u32 prefix_length;
+	struct ipv6_address network;
+};
+
+enum parent_subnet_flags {
+	PARENT_SUBNET_OWN = 1 << 0, /* nobody has its addresses but containers */
+};
+
+struct parent_subnet_ipv4 {
+	__u32 network;              /* struct endpoint's */
+	__u32 flags;                /* enum parent_subnet_flags */
+	struct ipv4_address router; /* in whose name its containers get ICMP errors */
+};
+
+struct parent_subnet_ipv6 {
+	__u32 network;
+	__u32 flags;
+	struct ipv6_address router;
+};
+
+/* How many values the hash of an address has in parent_filter (bpf/lib/parent_filter.h). */
+#define PARENT_FILTER_BITS 65536
+#define PARENT_FILTER_WORDS 2048
+
+/*
+ * Which addresses may be endpoints' on parents, and which the host's: a bit for each hash. Where it is not set the packet needs no
+ * lookup in endpoint_addresses or host_addresses; most packets that pass a parent are nobody's of these.
+ */
+struct parent_filter {
+	__u32 endpoints[PARENT_FILTER_WORDS];
+	__u32 hosts[PARENT_FILTER_WORDS];
+};
+
+/* As much of a packet as an ICMP error bears at most (RFC 1812, 4.3.2.3; RFC 4443, 2.4 (c)), in 32-bit words, and one more. */
+#define ICMP_ABOUT_WORDS 308
+struct icmp_scratch {
+	__u32 words[ICMP_ABOUT_WORDS + 1];
 };

@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.js";
 import { type CleanupReport, cleanup } from "../datapath/cleanup.js";
 import { createLog } from "../log/log.js";
+import { removeListened } from "../parents/announced.js";
 import { removeHostRoutes } from "../parents/host_routes.js";
 import { removeUntracked } from "../parents/untracked.js";
 import { removeSlowPath } from "../slowpath/table.js";
@@ -20,7 +21,7 @@ export async function runCleanup(config: Config, format: OutputFormat, context: 
     stateDir: config.stateDir,
     log,
     removeTables: async () => [...(await removeSlowPath()), ...(await removeUntracked())],
-    removeRoutes: removeHostRoutes,
+    removeRoutes: async () => [...(await removeHostRoutes()), ...(await removeListened())],
   });
   print(context, format, report, () => describe(report, context));
   if (isEmpty(report)) context.say(`nothing of fairway at ${config.bpffs}`);

@@ -14,6 +14,8 @@ export const FILLED_MAPS = [
   "host_addresses_ipv6",
   "host_dialled",
   "host_ports",
+  "parent_subnets_ipv4",
+  "parent_subnets_ipv6",
   "uplinks",
 ] as const;
 export type FilledMap = (typeof FILLED_MAPS)[number];

@@ -20,6 +20,7 @@ import { addressesOf, familyMaps } from "./families.js";
 import { writeFitting } from "./fitting.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
+import { parentFilter } from "./parent_filter.js";
 import { isOnParent, type PlacedEndpoint, SLOTS } from "./slots.js";
 
 const IPPROTO_UDP = 17;
@@ -112,6 +113,7 @@ export class Applier {
     const wanted = wantedAttachments(changes, plan);
     let removed = this.#remove(changes);
     removed += this.#detach(wanted, present);
+    this.#filter(changes, plan);
     let added = ahead + this.#add(changes);
     deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     const slotsRead = this.#slotsInUse;
@@ -197,6 +199,14 @@ export class Applier {
     }
     if (changes.placement.homeless.length === 0) this.#fullMaps.delete("endpoints");
     return added;
+  }
+
+  /** Before the endpoints that it is to let the programs find. */
+  #filter({ placement }: Changes, { hostAddresses }: Plan): void {
+    const { parent_filter: map } = this.maps;
+    const endpoints = [...placement.kept, ...placement.placed].map(({ endpoint }) => endpoint);
+    const bits = map.value.encode(parentFilter(endpoints, hostAddresses));
+    if (map.kernel.get(map.key.encode(0))?.equals(bits) !== true) map.kernel.set(map.key.encode(0), bits);
   }
 
   #write(name: FilledMap, entries: RawEntry[]): number {

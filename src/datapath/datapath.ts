@@ -3,6 +3,7 @@ import { layoutHash } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
+import { Announcer } from "./announcer.js";
 import { Applier, type ApplyResult } from "./apply.js";
 import { Epoch } from "./epoch.js";
 import { GracePeriods } from "./grace_periods.js";
@@ -42,6 +43,7 @@ export class Datapath {
   readonly #loaded: LoadedPrograms;
   readonly #attachments: Attachments;
   readonly #applier: Applier;
+  readonly #announcer: Announcer;
   readonly #policy: PolicyApplier;
   readonly #epoch: Epoch;
   readonly #xdp: XdpLinks;
@@ -61,6 +63,7 @@ export class Datapath {
     this.#maps = loaded.maps;
     this.#attachments = attachments;
     this.#applier = new Applier(loaded.maps, attachments, options.log);
+    this.#announcer = new Announcer(loaded.programs.parent_announce, options.log);
     this.#policy = new PolicyApplier(loaded.maps, options.log);
     this.#epoch = new Epoch(loaded.maps.control);
     this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
@@ -162,13 +165,14 @@ export class Datapath {
     const host = this.#hostSockets.reconcile(plan);
     // After a start too: they may have gone while no daemon ran.
     if (this.#plan === undefined || result.changes.gone.length > 0) this.#hostSockets.redialStale();
+    this.#announcer.tell(result.placed);
     this.#placed = result.placed;
     this.#plan = plan;
     return {
       ...result,
       added: result.added + policy.added + xdp.added + host.added,
       removed: result.removed + policy.removed + xdp.removed + host.removed,
-      warnings: [...result.warnings, ...this.#hostSocketWarnings()],
+      warnings: [...result.warnings, ...this.#hostSocketWarnings(), ...this.#kernelWarnings()],
     };
   }
 
@@ -182,6 +186,13 @@ export class Datapath {
     if (obstacle === undefined) return [];
     const message = `processes of the host reach published ports by the engine's own way: ${obstacle}`;
     return [{ code: "host_sockets", message, transient: false }];
+  }
+
+  #kernelWarnings(): PlanWarning[] {
+    if (this.#loaded.makesConnections) return [];
+    const message =
+      "this kernel's conntrack functions don't fit each other: each connection's first packets are the kernel's, and ipvlan containers are neither masqueraded nor published";
+    return [{ code: "connections_learned", message, transient: false }];
   }
 
   /** Connections that a stricter policy may refuse are judged anew at once: what comes next may fail, and be tried again. */
@@ -207,6 +218,11 @@ export class Datapath {
   /** Voids every flow entry: packets find their way anew. */
   bumpEpoch(): number {
     return this.#epoch.raise();
+  }
+
+  /** Rules have changed, and it may be no matter of the plan's: what was learned under others is asked for anew by the next sweep. */
+  forgetLearned(): void {
+    this.#sweep.forgetLearned();
   }
 
   /** Has idle and void flow entries taken out, and the others counted. */

@@ -5,6 +5,7 @@ import {
   type HostPort,
   HostPortFlags,
   mapDefinitions,
+  ParentSubnetFlags,
   UPLINK_ADDRESSES_MAX,
   type Uplink,
 } from "../generated/index.js";
@@ -98,6 +99,17 @@ export function encodeDesired(
       mapDefinitions.uplinks,
       uplink.ifindex,
       encodeUplink(uplink, xdp.get(uplink.ifindex)),
+    );
+  }
+  for (const { subnet, network, own, router } of plan.parentSubnets) {
+    const [first = "", length = ""] = subnet.split("/");
+    const map = familyMaps.parentSubnets[familyOf(router)];
+    put(
+      desired,
+      map,
+      mapDefinitions[map],
+      { prefixLength: Number(length), network: first },
+      { network, flags: own ? ParentSubnetFlags.OWN : 0, router },
     );
   }
   return desired;

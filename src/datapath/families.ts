@@ -9,6 +9,7 @@ export const familyMaps = {
   endpointAddresses: { 4: "endpoint_addresses_ipv4", 6: "endpoint_addresses_ipv6" },
   ports: { 4: "ports_ipv4", 6: "ports_ipv6" },
   hostAddresses: { 4: "host_addresses_ipv4", 6: "host_addresses_ipv6" },
+  parentSubnets: { 4: "parent_subnets_ipv4", 6: "parent_subnets_ipv6" },
   flows: { 4: "flows_ipv4", 6: "flows_ipv6" },
 } as const;
 

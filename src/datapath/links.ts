@@ -17,7 +17,7 @@ import { isHostSocketPin } from "./host_sockets.js";
 import { type Pins, unpin } from "./pins.js";
 import { isXdpPin } from "./xdp.js";
 
-/** Where each program goes; flow_sweep is run, not attached. */
+/** Where each program goes; flow_sweep and parent_announce are run, not attached. */
 const DIRECTIONS = {
   uplink_ingress: "ingress",
   uplink_ingress_l3: "ingress",

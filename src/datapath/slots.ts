@@ -3,7 +3,9 @@ import {
   type Endpoint,
   EndpointFlags,
   EndpointIpFlags,
+  EndpointIpParentFlags,
   type EndpointIpv4,
+  EndpointParentFlags,
   mapDefinitions,
 } from "../generated/index.js";
 import { type Address, ANY, FAMILIES, type Family } from "../ip.js";
@@ -123,6 +125,7 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
     ifindex: planned.ifindex,
     bridgeIfindex: planned.bridgeIfindex,
     flags: flagsOf(planned),
+    network: planned.parent?.network ?? 0,
     mtu: planned.mtu,
     mac: planned.mac,
     bridgeMac: planned.bridgeMac,
@@ -138,6 +141,7 @@ function flagsOf({ bridging, parent }: PlannedEndpoint): number {
     (parent === undefined ? 0 : EndpointFlags.PARENT) |
     (parent?.host ? EndpointFlags.HOST : 0) |
     (parent?.translated ? EndpointFlags.TRANSLATED : 0) |
+    (parent?.route ? EndpointParentFlags.ROUTE : 0) |
     (parent?.driver === "macvlan" && parent.mode === "bridge" ? EndpointFlags.SIBLINGS : 0)
   );
 }
@@ -154,7 +158,10 @@ function encodeIp(planned: PlannedEndpoint, family: Family): EndpointIpv4 {
   return {
     address: ip.address,
     snatAddress: ip.snatAddress ?? ANY[family],
-    flags: (ip.masquerade ? EndpointIpFlags.MASQUERADE : 0) | (ip.filtered ? EndpointIpFlags.FILTERED : 0),
+    flags:
+      (ip.masquerade ? EndpointIpFlags.MASQUERADE : 0) |
+      (ip.filtered ? EndpointIpFlags.FILTERED : 0) |
+      (ip.announced ? EndpointIpParentFlags.ANNOUNCE : 0),
   };
 }
 

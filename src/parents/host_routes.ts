@@ -13,6 +13,8 @@ import type { PlannedHostRoute } from "../plan/types.js";
 export const ROUTE_PROTOCOL = 250;
 /** Any route of the user's to the same destination comes first. */
 const METRIC = 4250;
+/** What is there for a device's containers alone comes after the host's own way. */
+const METRIC_THROUGH = 4251;
 const TIMEOUT_MS = 10_000;
 
 /** What is there of ours. */
@@ -20,7 +22,9 @@ export function listHostRoutes(): PlannedHostRoute[] {
   const names = new Map(listLinks().map(({ ifindex, name }) => [ifindex, name]));
   return listRoutes().flatMap((route): PlannedHostRoute[] => {
     if (route.protocol !== ROUTE_PROTOCOL || route.oif === undefined) return [];
-    return [{ destination: destinationOf(route), ifindex: route.oif, device: names.get(route.oif) ?? "" }];
+    const device = names.get(route.oif) ?? "";
+    const through = route.priority === METRIC_THROUGH ? { through: true } : {};
+    return [{ destination: destinationOf(route), ifindex: route.oif, device, ...through }];
   });
 }
 
@@ -32,7 +36,8 @@ export function listHostRoutes(): PlannedHostRoute[] {
 export async function applyHostRoutes(
   planned: readonly PlannedHostRoute[],
 ): Promise<{ added: number; removed: number }> {
-  const key = ({ destination, ifindex }: PlannedHostRoute) => `${destination} ${ifindex}`;
+  const key = ({ destination, ifindex, through }: PlannedHostRoute) =>
+    `${destination} ${ifindex} ${through === true}`;
   const there = listHostRoutes();
   const wanted = new Set(planned.map(key));
   const present = new Set(there.map(key));
@@ -57,9 +62,10 @@ export async function removeHostRoutes(): Promise<string[]> {
 async function change(
   verb: "add" | "del",
   family: Family,
-  { destination, device }: PlannedHostRoute,
+  { destination, device, through }: PlannedHostRoute,
 ): Promise<void> {
-  const route = [destination, "dev", device, "proto", `${ROUTE_PROTOCOL}`, "metric", `${METRIC}`];
+  const metric = `${through ? METRIC_THROUGH : METRIC}`;
+  const route = [destination, "dev", device, "proto", `${ROUTE_PROTOCOL}`, "metric", metric];
   await promisify(execFile)("ip", [`-${family}`, "route", verb, ...route], { timeout: TIMEOUT_MS });
 }
 

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { errorMessage } from "../errors.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
+import { applyListened, wantedListened } from "./announced.js";
 import { applyHostRoutes } from "./host_routes.js";
 import { UntrackedTable } from "./untracked.js";
 
@@ -9,6 +10,7 @@ export class ParentKeeper {
   readonly #untracked = new UntrackedTable();
   /** Nobody else has routes of this kind: what was not there stays away. Undefined before the first pass, and after a failure. */
   #hasRoutes: boolean | undefined;
+  #listens: boolean | undefined;
 
   constructor(private readonly log: Logger) {}
 
@@ -37,6 +39,17 @@ export class ParentKeeper {
     } catch (error) {
       const message = `the host's routes to ipvlan and macvlan containers: ${errorMessage(error).split("\n").join(" ")}`;
       warnings.push({ code: "parent_route", message, transient: false });
+    }
+    try {
+      const wanted = wantedListened(parents);
+      if (wanted.length > 0 || this.#listens !== false) {
+        this.#listens = undefined;
+        await applyListened(wanted);
+        this.#listens = wanted.length > 0;
+      }
+    } catch (error) {
+      const message = `parents don't listen for announced IPv6 containers: ${errorMessage(error).split("\n").join(" ")}`;
+      warnings.push({ code: "parent_announce", message, transient: false });
     }
     return { ...changed, warnings };
   }

@@ -1,13 +1,17 @@
 /** What labels say of ipvlan and macvlan networks and their containers. Pure. */
 import type { EngineNetwork } from "../docker/model.js";
 import { quoted } from "../text.js";
-import { HOST, type Labels, MASQUERADE, PUBLISH, readBoolean } from "./labels.js";
+import { ANNOUNCE, HOST, type Labels, MASQUERADE, PUBLISH, ROUTE, readBoolean } from "./labels.js";
 
 export interface NetworkLabels {
   /** Host and containers reach each other. */
   host: boolean;
   /** Its containers reach the outside behind the parent's address. */
   masquerade: boolean;
+  /** It and other networks that say so reach each other. */
+  route: boolean;
+  /** Who asks for its containers' addresses on the parent's link is answered. */
+  announce: boolean;
 }
 
 /** One port of `fairway.publish`. */
@@ -32,11 +36,29 @@ export function readNetworkLabels({
 } {
   const host = readBoolean(labels, HOST, driver === "ipvlan");
   const masquerade = readBoolean(labels, MASQUERADE, false);
-  const problems = [host, masquerade].flatMap(({ problem }) => problem ?? []);
+  const route = readBoolean(labels, ROUTE, false);
+  const announce = readAnnounce(labels);
+  const problems = [host, masquerade, route, announce].flatMap(({ problem }) => problem ?? []);
   const isPossible = mode !== "passthru";
   if (host.value && !isPossible)
     problems.push(`label ${HOST}: in mode passthru the parent is the container's alone`);
-  return { labels: { host: host.value && isPossible, masquerade: masquerade.value }, problems };
+  return {
+    labels: {
+      host: host.value && isPossible,
+      masquerade: masquerade.value,
+      route: route.value,
+      announce: announce.value,
+    },
+    problems,
+  };
+}
+
+/** `fairway.announce`: "arp", for ARP and neighbour discovery alike. */
+function readAnnounce(labels: Labels): { value: boolean; problem: string | undefined } {
+  const text = labels[ANNOUNCE];
+  const value = text?.trim().toLowerCase() === "arp";
+  if (text === undefined || value) return { value, problem: undefined };
+  return { value, problem: `label ${ANNOUNCE}: ${quoted(text)} is not arp: it is ignored` };
 }
 
 /**

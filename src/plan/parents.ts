@@ -25,6 +25,7 @@ import type {
   PlannedEndpoint,
   PlannedHostRoute,
   PlannedParent,
+  PlannedParentSubnet,
   PlannedPort,
   PlannedUplink,
   PlanWarning,
@@ -43,6 +44,7 @@ export interface ParentPlan {
   parents: PlannedParent[];
   ports: PlannedPort[];
   hostRoutes: PlannedHostRoute[];
+  parentSubnets: PlannedParentSubnet[];
 }
 
 interface Found {
@@ -50,6 +52,13 @@ interface Found {
   network: EngineNetwork;
   labels: NetworkLabels;
   published: PublishedLabel[];
+}
+
+/** A network on a parent of this host. */
+interface OnParent {
+  network: EngineNetwork;
+  parent: NetLink;
+  labels: NetworkLabels;
 }
 
 /** @param taken addresses of other endpoints, which these must not have */
@@ -61,7 +70,7 @@ export function planParents(
   warnings: PlanWarning[],
 ): ParentPlan {
   const links = new Map(host.links.map((link) => [link.name, link]));
-  const networks = new Map<string, { network: EngineNetwork; parent: NetLink; labels: NetworkLabels }>();
+  const networks = new Map<string, OnParent>();
   for (const network of engine.networks) {
     const parent = links.get(network.parent ?? "");
     if ((network.driver !== "ipvlan" && network.driver !== "macvlan") || parent === undefined) continue;
@@ -94,7 +103,8 @@ export function planParents(
     endpoints: found.map(({ planned }) => planned),
     parents: planDevices(found),
     ports: found.flatMap((one) => planPublished(one, host)),
-    hostRoutes: planHostRoutes(found, host),
+    hostRoutes: sortedRoutes([...planHostRoutes(found, host), ...planThroughRoutes(found, host)]),
+    parentSubnets: planSubnets([...networks.values()], host),
   };
 }
 
@@ -122,7 +132,11 @@ function planEndpoint(
     const source = family === 4 ? uplink?.addresses[0] : uplink?.ipv6;
     const masquerade =
       labels.masquerade && isRouted(network) && source !== undefined && host.sysctls.forwarding[family];
-    return { address, snatAddress: undefined, masquerade, filtered: false, gateway: true };
+    const announced = labels.announce && isRouted(network) && isOnLink(host, parent.ifindex, family, address);
+    return {
+      ...{ address, snatAddress: undefined, masquerade, filtered: false, gateway: true },
+      ...(announced ? { announced } : {}),
+    };
   });
   return {
     endpointId: endpoint.endpointId,
@@ -145,6 +159,8 @@ function planEndpoint(
       host: labels.host,
       translated:
         FAMILIES.some((family) => ip[family]?.masquerade) || (uplink !== undefined && published.length > 0),
+      network: numberOf(network),
+      route: labels.route,
     },
   };
 }
@@ -155,15 +171,27 @@ function isRouted({ driver, mode }: EngineNetwork): boolean {
 }
 
 function planDevices(found: readonly Found[]): PlannedParent[] {
-  const parents = new Map<number, { name: string; untracked: Address[] }>();
+  const parents = new Map<number, Omit<PlannedParent, "ifindex">>();
   for (const { planned, network } of found) {
-    const parent = parents.get(planned.bridgeIfindex) ?? { name: planned.bridge, untracked: [] };
+    const parent = parents.get(planned.bridgeIfindex) ?? {
+      name: planned.bridge,
+      untracked: [],
+      announced: [],
+    };
     parents.set(planned.bridgeIfindex, parent);
+    for (const family of FAMILIES) {
+      const { address, announced } = planned.ip[family] ?? {};
+      if (announced && address !== undefined) parent.announced.push(address);
+    }
     if (!planned.parent?.translated || !isRouted(network)) continue;
     parent.untracked.push(...FAMILIES.flatMap((family) => planned.ip[family]?.address ?? []));
   }
   return [...parents]
-    .map(([ifindex, { name, untracked }]) => ({ ifindex, name, untracked: untracked.sort(compareText) }))
+    .map(([ifindex, { name, untracked, announced }]) => ({
+      ...{ ifindex, name },
+      untracked: untracked.sort(compareText),
+      announced: announced.sort(compareText),
+    }))
     .sort((a, b) => a.ifindex - b.ifindex);
 }
 
@@ -191,10 +219,7 @@ function planHostRoutes(found: readonly Found[], host: HostState): PlannedHostRo
     for (const family of FAMILIES) {
       const address = planned.ip[family]?.address;
       if (address === undefined) continue;
-      const onLink = globalAddresses(host, planned.bridgeIfindex, family).some((own) =>
-        networkHas(networkOf(own.address, own.prefixLength), address),
-      );
-      if (onLink) continue;
+      if (isOnLink(host, planned.bridgeIfindex, family, address)) continue;
       const destination = isRouted(network)
         ? subnetOf(network, family, address)
         : networkOf(address, family === 4 ? 32 : 128);
@@ -207,18 +232,85 @@ function planHostRoutes(found: readonly Found[], host: HostState): PlannedHostRo
       routes.set(`${route.destination} ${route.ifindex}`, route);
     }
   }
-  return [...routes.values()].sort(
-    (a, b) => compareText(a.destination, b.destination) || a.ifindex - b.ifindex,
+  return [...routes.values()];
+}
+
+/**
+ * What a container in ipvlan's routed modes sends takes a route by its own parent, or none. Where the host has no default route there,
+ * containers of other parents that it may reach need one.
+ */
+function planThroughRoutes(found: readonly Found[], host: HostState): PlannedHostRoute[] {
+  const routes = new Map<string, PlannedHostRoute>();
+  const routed = found.filter(({ labels }) => labels.route);
+  for (const { planned: from } of routed.filter(({ network }) => isRouted(network))) {
+    for (const { planned: to, network } of routed) {
+      if (to.bridgeIfindex === from.bridgeIfindex || to.networkId === from.networkId) continue;
+      for (const family of FAMILIES) {
+        const address = to.ip[family]?.address;
+        if (address === undefined || from.ip[family] === undefined) continue;
+        if (host.defaultRoutes.some((r) => r.family === family && r.oif === from.bridgeIfindex)) continue;
+        const destination = isRouted(network)
+          ? subnetOf(network, family, address)
+          : networkOf(address, family === 4 ? 32 : 128);
+        if (destination === undefined) continue;
+        const { bridgeIfindex: ifindex, bridge: device } = from;
+        const route = { destination: formatNetwork(destination), ifindex, device, through: true };
+        routes.set(`${route.destination} ${ifindex}`, route);
+      }
+    }
+  }
+  return [...routes.values()];
+}
+
+function sortedRoutes(routes: PlannedHostRoute[]): PlannedHostRoute[] {
+  return routes.sort((a, b) => compareText(a.destination, b.destination) || a.ifindex - b.ifindex);
+}
+
+/** The subnets of routed networks, whether they have containers or not. */
+function planSubnets(networks: readonly OnParent[], host: HostState): PlannedParentSubnet[] {
+  const planned: PlannedParentSubnet[] = [];
+  for (const { network, parent } of networks.filter(({ labels }) => labels.route)) {
+    for (const family of FAMILIES) {
+      for (const { cidr, gateway } of family === 4 ? network.subnets4 : network.subnets6) {
+        const subnet = networkOfCidr(cidr);
+        const router = globalAddresses(host, parent.ifindex, family)[0]?.address ?? gateway;
+        if (router === undefined) continue;
+        const shared = host.addresses.some((own) => {
+          const link = networkOf(own.address, own.prefixLength);
+          return (
+            own.family === family && (networkHas(link, subnet.address) || networkHas(subnet, own.address))
+          );
+        });
+        const own = isRouted(network) && !shared;
+        planned.push({ subnet: formatNetwork(subnet), network: numberOf(network), own, router });
+      }
+    }
+  }
+  return planned.sort((a, b) => compareText(a.subnet, b.subnet));
+}
+
+/** The first four bytes of its id. */
+function numberOf({ id }: EngineNetwork): number {
+  return Number.parseInt(id.slice(0, 8), 16) || 0;
+}
+
+function isOnLink(host: HostState, ifindex: number, family: Family, address: Address): boolean {
+  return globalAddresses(host, ifindex, family).some((own) =>
+    networkHas(networkOf(own.address, own.prefixLength), address),
   );
 }
 
 function subnetOf(network: EngineNetwork, family: Family, address: Address): Network | undefined {
   for (const { cidr } of family === 4 ? network.subnets4 : network.subnets6) {
-    const [first = "", length = ""] = cidr.split("/");
-    const subnet = networkOf(first, Number(length));
+    const subnet = networkOfCidr(cidr);
     if (networkHas(subnet, address)) return subnet;
   }
   return undefined;
+}
+
+function networkOfCidr(cidr: string): Network {
+  const [first = "", length = ""] = cidr.split("/");
+  return networkOf(first, Number(length));
 }
 
 function globalAddresses(host: HostState, ifindex: number, family?: Family) {

@@ -72,6 +72,7 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     leftToEngine,
     parents: onParents.parents,
     hostRoutes: onParents.hostRoutes,
+    parentSubnets: onParents.parentSubnets,
     unsure: [...new Set(unsure)].sort(compareText),
     warnings: warnings.sort((a, b) => compareText(a.code, b.code) || compareText(a.message, b.message)),
   };

@@ -34,6 +34,8 @@ export interface Plan {
   parents: PlannedParent[];
   /** The host's ways to containers on parents; sorted. */
   hostRoutes: PlannedHostRoute[];
+  /** Subnets of networks on parents that are routed between; sorted. */
+  parentSubnets: PlannedParentSubnet[];
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
@@ -73,6 +75,10 @@ export interface PlannedEndpoint {
     host: boolean;
     /** It is masqueraded, or has published ports. */
     translated: boolean;
+    /** Its network's number, which tells it from others. */
+    network: number;
+    /** It and containers of other networks of which this is true reach each other. */
+    route: boolean;
   };
 }
 
@@ -82,6 +88,20 @@ export interface PlannedParent {
   name: string;
   /** Addresses of containers that are translated here and would otherwise pass the host's conntrack; sorted. */
   untracked: Address[];
+  /** Addresses of containers for which it answers on its link; sorted. */
+  announced: Address[];
+}
+
+/** A subnet of a routed network on a parent. */
+export interface PlannedParentSubnet {
+  /** "192.168.1.0/24" */
+  subnet: string;
+  /** As PlannedEndpoint's. */
+  network: number;
+  /** Nobody but containers has its addresses: who sends to one that none has is told so. */
+  own: boolean;
+  /** In whose name its containers are told what can't be delivered. */
+  router: Address;
 }
 
 /** A route that is the host's alone, on a parent's link. */
@@ -90,6 +110,11 @@ export interface PlannedHostRoute {
   destination: string;
   ifindex: number;
   device: string;
+  /**
+   * It is there for containers on the device, whose packets leave by no other one, and leads to another parent's containers: the host
+   * itself takes its other way.
+   */
+  through?: boolean;
 }
 
 /** An endpoint in one family. */
@@ -102,6 +127,8 @@ export interface PlannedIp {
   filtered: boolean;
   /** Whether this is the container's gateway endpoint: the one of its default route and of its published ports. */
   gateway: boolean;
+  /** On a parent: who asks for its address on the parent's link is answered. */
+  announced?: boolean;
 }
 
 export interface PlannedPort {
@@ -177,6 +204,7 @@ export interface PlanWarning {
     | "bridging_filtered"
     | "firewall_ignored"
     | "connections_filtered"
+    | "connections_learned"
     | "dials_filtered"
     | "host_sockets"
     | "forwarding_off"
@@ -186,6 +214,7 @@ export interface PlanWarning {
     | "parent_label"
     | "parent_untracked"
     | "parent_route"
+    | "parent_announce"
     | "policy_label"
     | "uplink_missing"
     | "uplink_is_bridge"

@@ -21,11 +21,10 @@ const programTests = [
     "conntrack-sync",
     "counting",
     "filtered",
+    "learned-only",
     "learning",
-    "live",
-    "masquerade",
   ],
-  "parents",
+  ...["live", "masquerade", "parents", "parents-routed"],
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];
 
@@ -79,12 +78,12 @@ describe.each(seriesToTest())("kernel %s", (series) => {
       found.programs = await runInside(vm, "bpf", {
         files,
         namespaced: true,
-        timeout: minutes(15),
+        timeout: minutes(30),
       });
       expect(failures(found.programs)).toEqual([]);
       if (!only) expect(new Set(found.programs.map(({ file }) => file))).toEqual(new Set(programTests));
     },
-    minutes(16),
+    minutes(31),
   );
 
   it(

@@ -1,6 +1,13 @@
 /** A container on ipvlan, on the test host's uplink, in one family. */
-import { type Endpoint, EndpointFlags, EndpointIpFlags } from "../../../src/generated/types.js";
-import { type Address, ANY, type Family, parseAddress, parseMac } from "../../../src/ip.js";
+import { parentFilter } from "../../../src/datapath/parent_filter.js";
+import {
+  type Endpoint,
+  EndpointFlags,
+  EndpointIpFlags,
+  EndpointIpParentFlags,
+  EndpointParentFlags,
+} from "../../../src/generated/types.js";
+import { type Address, ANY, FAMILIES, type Family, parseAddress, parseMac } from "../../../src/ip.js";
 import type { Datapath, Run, RunOptions } from "./datapath.js";
 import { FamilyDatapath } from "./family.js";
 import { mac } from "./host.js";
@@ -23,6 +30,10 @@ export interface ChildChanges {
   masquerade?: boolean;
   published?: boolean;
   parent?: number;
+  /** Its network's number where that is routed. */
+  route?: number;
+  announce?: boolean;
+  mtu?: number;
   /** On macvlan, in mode bridge or another: with a MAC of its own, childMac. */
   macvlan?: "bridge" | "private";
 }
@@ -41,21 +52,39 @@ export class OnParent extends FamilyDatapath {
   /** Puts a container there; see ChildChanges. */
   put(name: "one" | "two" = "one", changes: ChildChanges = {}): Endpoint {
     const { host = true, masquerade = false, published = false, macvlan } = changes;
+    const { route, announce = false } = changes;
     const parent = changes.parent ?? this.datapath.device.uplink0;
-    const flags = masquerade ? EndpointIpFlags.MASQUERADE : 0;
-    return this.datapath.putEndpoint(childSlot[name], {
+    const flags =
+      (masquerade ? EndpointIpFlags.MASQUERADE : 0) | (announce ? EndpointIpParentFlags.ANNOUNCE : 0);
+    const endpoint = this.datapath.putEndpoint(childSlot[name], {
       ifindex: PARENT_CHILD + parent,
       bridgeIfindex: parent,
+      network: route ?? 0,
+      mtu: changes.mtu ?? 1500,
       flags:
         EndpointFlags.PARENT |
         (host ? EndpointFlags.HOST : 0) |
         (masquerade || published ? EndpointFlags.TRANSLATED : 0) |
+        (route === undefined ? 0 : EndpointParentFlags.ROUTE) |
         (macvlan === "bridge" ? EndpointFlags.SIBLINGS : 0),
       mac: parseMac(macvlan === undefined ? mac.uplink : childMac[name]) ?? new Uint8Array(6),
       bridgeMac: parseMac(mac.uplink) ?? new Uint8Array(6),
       ipv4: { address: child[4][name], snatAddress: ANY[4], flags },
       ipv6: { address: child[6][name], snatAddress: ANY[6], flags },
     });
+    this.#writeFilter();
+    return endpoint;
+  }
+
+  /** As the control plane writes it, of what the other maps hold. */
+  #writeFilter(): void {
+    const endpoints = this.datapath
+      .entries<Address, { slot: number }>("endpoint_addresses_ipv4")
+      .map(({ value }) => this.datapath.endpoint(value.slot));
+    const hosts = FAMILIES.flatMap((family) =>
+      this.datapath.entries<Address, number>(`host_addresses_ipv${family}`).map(({ key }) => key),
+    );
+    this.datapath.write("parent_filter", 0, parentFilter(endpoints, hosts));
   }
 
   /** What leaves by the parent: of the host's own unless told otherwise. */

@@ -92,6 +92,8 @@ describe("a first plan", () => {
       host_addresses_ipv6: [],
       host_dialled: [],
       host_ports: [],
+      parent_subnets_ipv4: [],
+      parent_subnets_ipv6: [],
       uplinks: [[2, expect.objectContaining({ ipv4Count: 1, ipv6: "::" })]],
     });
   });

@@ -67,6 +67,7 @@ export function planOf(endpoints: PlannedEndpoint[], change: Partial<Plan> = {})
     hostSockets: true,
     parents: [],
     hostRoutes: [],
+    parentSubnets: [],
     uplinks: [
       {
         ifindex: 2,

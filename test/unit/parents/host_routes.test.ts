@@ -33,14 +33,30 @@ test("come and go as planned, and nobody else's does", async () => {
   expect([shown("-4"), shown("-6")]).toEqual(before);
 });
 
+test("one that is for a parent's own containers comes after the host's way, and is told from it", async () => {
+  const ifindex = scene();
+  run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth1p");
+  for (const device of ["eth1", "eth1p"]) run("ip", "link", "set", device, "up");
+  const own = { destination: "192.168.0.0/24", ifindex, device: "eth0" };
+  const other = { destination: "192.168.0.0/24", ifindex: ifindexOf("eth1"), device: "eth1", through: true };
+  expect(await applyHostRoutes([own, other])).toEqual({ added: 2, removed: 0 });
+  expect(run("ip", "route", "get", "192.168.0.1")).toContain("dev eth0");
+  expect(run("ip", "route", "get", "192.168.0.1", "oif", "eth1")).toContain("dev eth1");
+  expect(await applyHostRoutes([own, other])).toEqual({ added: 0, removed: 0 });
+  expect(await applyHostRoutes([own])).toEqual({ added: 0, removed: 1 });
+  expect(listHostRoutes()).toEqual([own]);
+});
+
 test("the rules that keep conntrack out are there while they are needed", async () => {
   const ifindex = scene();
   const table = new UntrackedTable();
-  await table.apply([{ ifindex, name: "eth0", untracked: ["192.168.0.10", "2001:db8:a0::10"] }]);
+  await table.apply([
+    { ifindex, name: "eth0", untracked: ["192.168.0.10", "2001:db8:a0::10"], announced: [] },
+  ]);
   const listed = run("nft", "list", "table", "inet", "fairway_parents");
   expect(listed).toContain('"eth0" . 192.168.0.10');
   expect(listed).toContain("oifname . ip6 saddr @ipv6 notrack");
-  await table.apply([{ ifindex, name: "eth0", untracked: [] }]);
+  await table.apply([{ ifindex, name: "eth0", untracked: [], announced: [] }]);
   expect(run("nft", "list", "tables")).toBe("");
   expect(await removeUntracked()).toEqual([]);
 });

@@ -69,7 +69,7 @@ describe("endpoints on ipvlan and macvlan", () => {
   it("are their parent's, by whose MAC an ipvlan device goes", () => {
     const { endpoints, parents, warnings } = planned([l3], [container(10, l3)]);
     expect(warnings).toEqual([]);
-    expect(parents).toEqual([{ ifindex: 2, name: "eth0", untracked: [] }]);
+    expect(parents).toEqual([{ ifindex: 2, name: "eth0", untracked: [], announced: [] }]);
     expect(endpoints).toMatchObject([
       {
         container: "c10",
@@ -133,6 +133,100 @@ describe("the host's routes", () => {
     expect(planned([l2], [container(10, l2, own)]).hostRoutes).toEqual([]);
     const apart = { ...l3, labels: { "fairway.host": "false" } };
     expect(planned([apart], [container(10, apart)]).hostRoutes).toEqual([]);
+  });
+});
+
+describe("networks that are routed", () => {
+  const label = { labels: { "fairway.route": "true" } };
+  const second = network(
+    2,
+    { parent: "eth1", ipvlan_mode: "l3" },
+    { subnets4: [{ cidr: "192.168.5.0/24", gateway: "192.168.5.1" }], ...label },
+  );
+  /** The host's second device: not an uplink, and without addresses. */
+  const host = () => {
+    const { links } = hostFor({
+      version: "",
+      apiVersion: "",
+      networks: [],
+      containers: [],
+      unsure: [],
+      warnings: [],
+    });
+    return { links: [...links, { ...links[1], ifindex: 3, name: "eth1" } as (typeof links)[0]] };
+  };
+  const containers = (first: EngineNetwork) => [
+    container(10, first),
+    container(11, second, { address4: "192.168.5.11", address6: "2001:db8:a5::11" }),
+  ];
+
+  it("have their subnets in the table, with the parent's address for a router or the gateway", () => {
+    const { parentSubnets } = planned([{ ...l3, ...label }, second], [], host());
+    expect(parentSubnets).toEqual([
+      { subnet: "192.168.0.0/24", network: 0, own: true, router: "198.18.0.5" },
+      { subnet: "192.168.1.0/24", network: 0, own: true, router: "198.18.0.5" },
+      { subnet: "192.168.5.0/24", network: 0, own: true, router: "192.168.5.1" },
+      { subnet: "2001:db8:a0::/64", network: 0, own: true, router: "2001:db8::5" },
+    ]);
+    expect(planned([l3], []).parentSubnets).toEqual([]);
+  });
+
+  it("say of a subnet that others are in that it is not theirs alone", () => {
+    const shared = { ...l3, ...label, subnets4: [{ cidr: "198.18.0.0/24" }], subnets6: [] };
+    const l2 = network(3, { parent: "eth0", ipvlan_mode: "l2" }, { subnets4: [{ cidr: "192.168.7.0/24" }] });
+    const { parentSubnets } = planned([shared, { ...l2, ...label }], []);
+    expect(parentSubnets.map(({ subnet, own }) => [subnet, own])).toEqual([
+      ["192.168.7.0/24", false],
+      ["198.18.0.0/24", false],
+    ]);
+  });
+
+  it("mark their containers, each with its network's number", () => {
+    const first = { ...l3, ...label, id: `000000ff${"0".repeat(56)}` };
+    const on = { networkId: first.id };
+    const { endpoints } = planned([first, second], [container(10, first, on)], host());
+    expect(endpoints[0]?.parent).toMatchObject({ route: true, network: 255 });
+    expect(planned([l3], [container(10, l3)]).endpoints[0]?.parent?.route).toBe(false);
+  });
+
+  it("have a route by a parent without a default route, for its own containers", () => {
+    const { hostRoutes } = planned([{ ...l3, ...label }, second], containers(l3), host());
+    expect(hostRoutes.filter(({ through }) => through)).toEqual([
+      { destination: "192.168.0.0/24", ifindex: 3, device: "eth1", through: true },
+      { destination: "2001:db8:a0::/64", ifindex: 3, device: "eth1", through: true },
+    ]);
+    const alone = planned([l3, second], containers(l3), host()).hostRoutes;
+    expect(alone.filter(({ through }) => through)).toEqual([]);
+  });
+});
+
+describe("containers that are announced", () => {
+  const label = { labels: { "fairway.announce": "arp" } };
+  const flat = network(1, { parent: "eth0", ipvlan_mode: "l3" }, { ...label });
+  const onLan = { address4: "198.18.0.70", address6: "2001:db8::70" };
+
+  it("are those of a routed mode that are on the parent's own link", () => {
+    expect(planned([flat], [container(10, flat, onLan)]).parents[0]?.announced).toEqual([
+      "198.18.0.70",
+      "2001:db8::70",
+    ]);
+    const half = { ...onLan, address6: "2001:db8:a0::70" };
+    const { parents, endpoints } = planned([flat], [container(10, flat, half)]);
+    expect(parents[0]?.announced).toEqual(["198.18.0.70"]);
+    expect([endpoints[0]?.ip[4]?.announced, endpoints[0]?.ip[6]?.announced]).toEqual([true, undefined]);
+    const l2 = { ...flat, mode: "l2" };
+    expect(planned([l2], [container(10, l2, onLan)]).parents[0]?.announced).toEqual([]);
+  });
+
+  it("are none by another word, which is told", () => {
+    const { parents, warnings } = planned(
+      [{ ...flat, labels: { "fairway.announce": "yes" } }],
+      [container(10, flat, onLan)],
+    );
+    expect(parents[0]?.announced).toEqual([]);
+    expect(warnings.map((w) => w.message)).toEqual([
+      'network net1: label fairway.announce: "yes" is not arp: it is ignored',
+    ]);
   });
 });
 
@@ -241,6 +335,8 @@ describe("labels", () => {
     expect(readNetworkLabels({ driver: "ipvlan", labels: {} }).labels).toEqual({
       host: true,
       masquerade: false,
+      route: false,
+      announce: false,
     });
     const { labels, problems } = readNetworkLabels({
       driver: "macvlan",
@@ -275,12 +371,12 @@ describe("labels", () => {
 
 describe("the rules that keep conntrack out", () => {
   it("are none where nothing is translated", () => {
-    expect(untrackedRules([{ ifindex: 2, name: "eth0", untracked: [] }])).toBe("");
+    expect(untrackedRules([{ ifindex: 2, name: "eth0", untracked: [], announced: [] }])).toBe("");
   });
 
   it("name each address at its parent", () => {
     const rules = untrackedRules([
-      { ifindex: 2, name: "eth0", untracked: ["192.168.0.10", "2001:db8:a0::10"] },
+      { ifindex: 2, name: "eth0", untracked: ["192.168.0.10", "2001:db8:a0::10"], announced: [] },
     ]);
     expect(rules).toContain('set ipv4 { type ifname . ipv4_addr; elements = { "eth0" . 192.168.0.10 }; }');
     expect(rules).toContain("oifname . ip6 saddr @ipv6 notrack");
@@ -288,6 +384,8 @@ describe("the rules that keep conntrack out", () => {
   });
 
   it("are not written for a device whose name nft would read as something else", () => {
-    expect(untrackedRules([{ ifindex: 2, name: 'e"; flush', untracked: ["192.168.0.10"] }])).toBe("");
+    expect(
+      untrackedRules([{ ifindex: 2, name: 'e"; flush', untracked: ["192.168.0.10"], announced: [] }]),
+    ).toBe("");
   });
 });
