@@ -40,7 +40,7 @@ export class ScrapedHost {
       plan: () => this.#plan,
       failedWrites: () => 0,
       policyEntries: () => undefined,
-      sweep: { entries: { 4: 200_000, 6: 0 }, countedAt: Date.now(), inserted: 1e6, evicted: 0 },
+      sweep: { entries: { 4: 200_000, 6: 0 }, countedAt: Date.now(), inserted: 1e6, evicted: 0, number: 0 },
     });
     const engineState = () => this.#engineState;
     this.source = {

@@ -6,6 +6,7 @@
 #include "lib/count.h"
 #include "lib/endpoint.h"
 #include "lib/segments.h"
+#include "lib/tcp_control.h"
 #include <bpf/bpf_endian.h>
 
 int endpoint_learn_ipv4(struct __sk_buff *skb, __u32 slot);
@@ -20,6 +21,7 @@ int endpoint_egress(struct __sk_buff *skb)
 	if (!receiver || !endpoint_get(receiver->slot, receiver->generation))
 		return TCX_NEXT;
 	count(skb, segment_headers_length(skb), receiver->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	tcp_control(skb, SLOT_NONE, receiver->slot);
 	if (!skb->ingress_ifindex)
 		return leave_to_kernel(skb, receiver->slot, DIRECTION_RECEIVE, REASON_FROM_HOST);
 	if (skb->vlan_present)

@@ -36,7 +36,9 @@ int endpoint_ingress(struct __sk_buff *skb)
 		verdict = endpoint_transmit_ipv6(skb, sender->slot);
 	else
 		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
-	if (verdict == TCX_NEXT)
+	if (verdict == TCX_NEXT) {
 		count(skb, segment_headers_length(skb), sender->slot, DIRECTION_TRANSMIT, PATH_SLOW);
+		tcp_control(skb, sender->slot, SLOT_NONE);
+	}
 	return verdict;
 }

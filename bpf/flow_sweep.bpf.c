@@ -41,6 +41,34 @@ static __always_inline bool is_idle(const struct flow *flow, __u8 proto, const s
 	return limit && idle > 0 && (__u64)idle > limit >> FLOW_TICK_SHIFT;
 }
 
+/* Counts an open connection for the endpoint in slot. What an earlier sweep has counted there is begun anew. */
+static __always_inline void count_open(__u32 slot, enum direction direction, const struct flow *flow, __u8 proto,
+				       __u32 number)
+{
+	struct open_connections *found = bpf_map_lookup_elem(&open_connections, &slot);
+
+	if (!found)
+		return;
+	if (found->sweep != number) {
+		__builtin_memset(found, 0, sizeof(*found));
+		found->sweep = number;
+	}
+	found->open[direction][proto == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP]++;
+	if (proto == IPPROTO_TCP && flow->state == FLOW_NEW && flow->origin == FLOW_MADE)
+		found->half_open[direction]++;
+}
+
+/* Once a connection, by its original direction: who sends there has opened it. */
+static __always_inline void count_ends(const struct flow *flow, __u8 proto, __u32 number)
+{
+	if (flow->flow_direction != FLOW_ORIGINAL || flow->state == FLOW_CLOSED)
+		return;
+	if (flow->from_slot != SLOT_OUTSIDE)
+		count_open(flow->from_slot, DIRECTION_TRANSMIT, flow, proto, number);
+	if (flow->to_slot != SLOT_OUTSIDE)
+		count_open(flow->to_slot, DIRECTION_RECEIVE, flow, proto, number);
+}
+
 /* Learned under rules that have changed since: the kernel has to let a packet pass again. */
 static __always_inline bool is_outdated(const struct flow *flow, const struct flow_sweep *asked)
 {
@@ -57,6 +85,7 @@ static __always_inline void visit(void *map, void *key, const struct flow *flow,
 
 	if (holds && !is_idle(flow, proto, sweep)) {
 		sweep->result.entries[family]++;
+		count_ends(flow, proto, sweep->result.number);
 		return;
 	}
 	if (bpf_map_delete_elem(map, key))
@@ -92,6 +121,7 @@ int flow_sweep(struct flow_sweep *context)
 	if (!record)
 		return -1;
 	sweep.epoch = record->epoch;
+	sweep.result.number = context->number;
 	sweep.result.tcp_idle_ns = context->tcp_idle_ns;
 	sweep.result.opening_idle_ns = context->opening_idle_ns;
 	sweep.result.closing_idle_ns = context->closing_idle_ns;

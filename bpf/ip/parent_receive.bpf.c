@@ -3,6 +3,7 @@
 #include "../lib/icmp.h"
 #include "../lib/parent_filter.h"
 #include "../lib/segments.h"
+#include "../lib/tcp_control.h"
 
 /*
  * macvlan in mode bridge hands a packet for another container to its parent's receive path, and it is seen nowhere else
@@ -22,8 +23,10 @@ __noinline int FAMILY_NAME(parent_sibling)(struct __sk_buff *skb)
 	ref = bpf_map_lookup_elem(&endpoint_addresses, &saddr);
 	sender = endpoint_on_parent(ref, skb->ifindex);
 	/* Anybody outside may write its address. */
-	if (sender && sender->flags & ENDPOINT_SIBLINGS && mac_is(eth->h_source, sender->mac))
-		count(skb, segment_headers_length(skb), ref->slot, DIRECTION_TRANSMIT, PATH_SLOW);
+	if (!sender || !(sender->flags & ENDPOINT_SIBLINGS) || !mac_is(eth->h_source, sender->mac))
+		return TCX_NEXT;
+	count(skb, segment_headers_length(skb), ref->slot, DIRECTION_TRANSMIT, PATH_SLOW);
+	tcp_control(skb, ref->slot, SLOT_NONE);
 	return TCX_NEXT;
 }
 
@@ -49,6 +52,7 @@ __noinline int FAMILY_NAME(parent_receive)(struct __sk_buff *skb)
 	if (!receiver)
 		return PROTOCOL(ip) == ICMP_PROTOCOL ? icmp_deliver(skb) : TCX_NEXT;
 	count(skb, segment_headers_length(skb), ref->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	tcp_control(skb, SLOT_NONE, ref->slot);
 	if (receiver->flags & ENDPOINT_SIBLINGS)
 		return FAMILY_NAME(parent_sibling)(skb);
 	return TCX_NEXT;

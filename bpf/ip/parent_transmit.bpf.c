@@ -8,6 +8,8 @@
 #include "../lib/masquerade.h"
 #include "../lib/parent_filter.h"
 #include "../lib/parent_route.h"
+#include "../lib/segments.h"
+#include "../lib/tcp_control.h"
 
 /* False: it is none of ours, and can't be looked at any further. */
 static __always_inline bool look(struct __sk_buff *skb, const struct parent_filter *filter, struct leaving *leaving)
@@ -34,6 +36,7 @@ static __always_inline int to_container(struct __sk_buff *skb, const struct leav
 	if (skb->ingress_ifindex || receiver->bridge_ifindex != skb->ifindex || !(receiver->flags & ENDPOINT_HOST))
 		return TCX_NEXT;
 	count(skb, segment_headers_length(skb), leaving->to, DIRECTION_RECEIVE, PATH_FAST);
+	tcp_control(skb, SLOT_NONE, leaving->to);
 	return turn_back(skb, receiver->mac, receiver->bridge_mac);
 }
 
@@ -94,6 +97,7 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct pa
 
 	if (sender->flags & ENDPOINT_HOST && is_host(filter, &leaving->daddr)) {
 		count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
+		tcp_control(skb, leaving->from, SLOT_NONE);
 		return turn_back(skb, sender->bridge_mac, sender->mac);
 	}
 	if (leaving->receiver && is_routed(sender, leaving->receiver))
@@ -110,6 +114,7 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct pa
 		leave_to_kernel(skb, leaving->from, DIRECTION_TRANSMIT, reason);
 	}
 	count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_SLOW);
+	tcp_control(skb, leaving->from, SLOT_NONE);
 	return TCX_NEXT;
 }
 

@@ -5,6 +5,7 @@
 #include "count.h"
 #include "endpoint.h"
 #include "segments.h"
+#include "tcp_control.h"
 #include <bpf/bpf_endian.h>
 
 /*
@@ -52,6 +53,7 @@ static __always_inline int bridge(struct __sk_buff *skb, const struct endpoint *
 		return leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, REASON_TOO_BIG);
 	count(skb, headers_length, slot, DIRECTION_TRANSMIT, PATH_FAST);
 	count(skb, headers_length, ref->slot, DIRECTION_RECEIVE, PATH_FAST);
+	tcp_control(skb, slot, ref->slot);
 	/* The veth's host side took it for a frame to someone else. */
 	bpf_skb_change_type(skb, PACKET_HOST);
 	return bpf_redirect_peer(receiver->ifindex, 0);

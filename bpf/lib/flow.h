@@ -15,6 +15,12 @@ static __always_inline __u32 flow_clock(void)
 	return bpf_ktime_get_coarse_ns() >> FLOW_TICK_SHIFT;
 }
 
+/* us of CLOCK_MONOTONIC, of which only differences mean something, those of up to an hour: a tick is too coarse for a LAN. */
+static __always_inline __u32 handshake_clock(void)
+{
+	return bpf_ktime_get_ns() / 1000;
+}
+
 static __always_inline struct control *control_get(void)
 {
 	__u32 zero = 0;
@@ -207,6 +213,8 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 	flow.flow.state = FLOW_NEW;
 	flow.flow.anchored = anchored;
 	flow.flow.provisional = provisional;
+	if (origin == FLOW_MADE && flow_direction == FLOW_ORIGINAL && packet->proto == IPPROTO_TCP)
+		flow.flow.created = handshake_clock();
 	if (transmit) {
 		flow_from(&flow.flow, &endpoint);
 		flow.flow.ifindex = ends->route->ifindex;

@@ -2,6 +2,7 @@
 /* The fast path's last steps: rewrite, count, redirect. */
 #pragma once
 
+#include "connections.h"
 #include "count.h"
 #include "forwarded.h"
 #include "rewrite.h"
@@ -13,13 +14,21 @@ static __always_inline __u32 flow_slot(const struct flow *flow)
 	return flow->to_slot == SLOT_OUTSIDE ? flow->from_slot : flow->to_slot;
 }
 
+static __always_inline void count_fast_end(const struct __sk_buff *skb, const struct packet *packet, __u16 slot,
+					   enum direction direction)
+{
+	if (slot == SLOT_OUTSIDE)
+		return;
+	count(skb, packet->headers_length, slot, direction, PATH_FAST);
+	if (packet->tcp_flags & (TCP_SYN | TCP_RST))
+		count_tcp_flags(slot, direction, packet->tcp_flags);
+}
+
 static __always_inline void count_fast(const struct __sk_buff *skb, const struct packet *packet,
 				       const struct flow *flow)
 {
-	if (flow->from_slot != SLOT_OUTSIDE)
-		count(skb, packet->headers_length, flow->from_slot, DIRECTION_TRANSMIT, PATH_FAST);
-	if (flow->to_slot != SLOT_OUTSIDE)
-		count(skb, packet->headers_length, flow->to_slot, DIRECTION_RECEIVE, PATH_FAST);
+	count_fast_end(skb, packet, flow->from_slot, DIRECTION_TRANSMIT);
+	count_fast_end(skb, packet, flow->to_slot, DIRECTION_RECEIVE);
 }
 
 /*

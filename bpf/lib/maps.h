@@ -46,6 +46,9 @@ MAP(HASH, fdb, ENDPOINTS_MAX, struct fdb_key, struct endpoint_ref);
 MAP(HASH, ports_ipv4, 65536, struct port_key_ipv4, struct port_ipv4, SPARSE);
 MAP(HASH, ports_ipv6, 65536, struct port_key_ipv6, struct port_ipv6, SPARSE);
 
+/* What became of them, keyed as host_ports is (any address is 0 of its family). Written by the programs, read by the metrics. */
+MAP(LRU_PERCPU_HASH, port_counters, 32768, struct port_key_ipv6, struct port_counters);
+
 /* The host's own unicast addresses, those that a port published on "any address" answers on. Written by the control plane. */
 MAP(HASH, host_addresses_ipv4, 4096, struct ipv4_address, __u32, SPARSE);
 MAP(HASH, host_addresses_ipv6, 4096, struct ipv6_address, __u32, SPARSE);
@@ -103,6 +106,27 @@ MAP(LRU_HASH, limits_ipv6, 65536, struct limit_key_ipv6, struct limit);
 
 /* Packets and bytes by slot, direction and path. Written by the programs, read by the metrics. */
 MAP(PERCPU_ARRAY, endpoint_counters, ENDPOINTS_MAX, __u32, struct endpoint_counters);
+
+/*
+ * Connections by slot. Entries are made and zeroed by the control plane with their endpoint, so that a host has as many as it
+ * needs; counted by the programs, read by the metrics.
+ */
+MAP(PERCPU_HASH, connection_counters, ENDPOINTS_MAX, __u32, struct connection_counters, SPARSE);
+
+/* Connections by slot that are open now. Written by flow_sweep, read by the metrics. */
+MAP(ARRAY, open_connections, ENDPOINTS_MAX, __u32, struct open_connections);
+
+/*
+ * TCP connections that begin where there are no flow entries, so that a SYN which is sent again is told from another
+ * connection's. Written and read by the programs. LRU: what is forgotten is a SYN too many.
+ */
+MAP(LRU_HASH, openings, 16384, struct opening_key, struct opening);
+
+/* Where a packet is read into that may open or reset one: its callers are short of stack. Written and read by the programs. */
+MAP(PERCPU_ARRAY, tcp_controls, 1, __u32, struct tcp_control);
+
+/* How long handshakes took, by network and direction. Entries are made by the control plane; counted by the programs, read by the metrics. */
+MAP(PERCPU_HASH, handshakes, 4096, struct handshake_key, struct handshakes, SPARSE);
 
 /*
  * What XDP has dropped that was for no endpoint, by reason: the same as in reasons, for packets that may come in a flood. Written by

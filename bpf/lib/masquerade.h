@@ -2,7 +2,7 @@
 /* Masquerade: a container's connection to the outside leaves with the host's address. */
 #pragma once
 
-#include "flow.h"
+#include "connections.h"
 
 #if FAMILY == 4
 
@@ -69,14 +69,20 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 	if (packet->ttl <= 1)
 		return REASON_TTL_EXPIRED;
 	ct = conntrack_make(skb, packet, &address, 0, NF_NAT_MANIP_SRC, &refused);
-	if (!ct)
+	if (!ct) {
+		count_snat_port(ends->slot, SNAT_FAILED);
 		return REASON_CONNTRACK_FAILED;
+	}
 	if (refused) {
+		count_snat_port(ends->slot, SNAT_FAILED);
 		conntrack_expire(ct);
 		reason = REASON_CONNTRACK_FAILED;
 	} else {
+		count_snat(packet, ends->slot, &ct->tuplehash[IP_CT_DIR_REPLY].tuple);
 		masquerade_port_mark(ct);
 		reason = flow_open(ct, packet, ends, FLOW_MADE);
+		if (reason == REASON_NONE)
+			count_made(packet, ends->slot, DIRECTION_TRANSMIT);
 	}
 	bpf_ct_release(ct);
 	return reason;

@@ -9,6 +9,7 @@
 #include "parse.h"
 #include "refused.h"
 #include "segments.h"
+#include "tcp_control.h"
 
 /* A packet that leaves by a parent, and whose it is as far as that is known. */
 struct leaving {
@@ -93,6 +94,7 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct leaving 
 	headers = segment_headers_length(skb);
 	count(skb, headers, leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
 	count(skb, headers, leaving->to, DIRECTION_RECEIVE, PATH_FAST);
+	tcp_control(skb, leaving->from, leaving->to);
 	skb->tc_index = FORWARDED;
 	return bpf_redirect(receiver->bridge_ifindex, BPF_F_INGRESS);
 }

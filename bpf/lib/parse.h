@@ -3,16 +3,9 @@
 #pragma once
 
 #include "family.h"
+#include "tcp_flags.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
-
-enum {
-	TCP_FIN = 0x01,
-	TCP_SYN = 0x02,
-	TCP_RST = 0x04,
-	TCP_ACK = 0x10,
-	TCP_URG = 0x20,
-};
 
 #define IP_OFFSET LINK_HEADER_LENGTH
 #define L4_OFFSET (IP_OFFSET + (int)sizeof(ip_header_t))

@@ -10,6 +10,7 @@
 
 #include "conntrack.h"
 #include "maps.h"
+#include "port_counts.h"
 
 /* Which helpers read the packet. A constant wherever it is asked for. */
 enum hook {
@@ -223,11 +224,12 @@ static __always_inline bool is_for_host(const struct subject *subject)
 }
 
 /* The policy of the published port that the packet is for, or NULL; found as port_find() does. */
-static __always_inline const struct port_policy *port_policy_find(const struct subject *subject)
+static __always_inline const struct port_policy *port_policy_find(const struct subject *subject, bool *any)
 {
 	port_key_t key = { .address = subject->daddr, .port = subject->dport, .proto = subject->proto };
 	const struct port_policy *policy = bpf_map_lookup_elem(&port_policies, &key);
 
+	*any = !policy;
 	if (policy)
 		return policy;
 	__builtin_memset(&key.address, 0, sizeof(key.address));
@@ -368,6 +370,7 @@ static __always_inline enum reason policy_check(void *ctx, const enum hook hook,
 	const struct port_policy *policy;
 	enum reason reason = REASON_NONE;
 	__u32 verdict;
+	bool any;
 
 	if (policies & POLICY_SOURCES && host_verdict(&subject->saddr) == SOURCE_DENIED)
 		return is_link_control(ctx, hook, subject) ? REASON_NONE : REASON_SOURCE_DENIED;
@@ -377,7 +380,7 @@ static __always_inline enum reason policy_check(void *ctx, const enum hook hook,
 		return is_for_host(subject) ? REASON_PORT_DENIED : REASON_NONE;
 	if (!subject_read_ports(ctx, hook, subject))
 		return REASON_NONE;
-	policy = port_policy_find(subject);
+	policy = port_policy_find(subject, &any);
 	if (!policy)
 		return REASON_NONE;
 	verdict = policy->list ? source_verdict(policy->list, &subject->saddr) : SOURCE_UNLISTED;
@@ -388,7 +391,9 @@ static __always_inline enum reason policy_check(void *ctx, const enum hook hook,
 		   !limit_take(policy, subject)) {
 		reason = REASON_LIMITED;
 	}
-	if (reason != REASON_NONE)
-		*slot = port_slot(subject);
+	if (reason == REASON_NONE)
+		return reason;
+	*slot = port_slot(subject);
+	count_port(&subject->daddr, any, subject->dport, subject->proto, PORT_REFUSED);
 	return reason;
 }

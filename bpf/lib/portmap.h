@@ -2,10 +2,11 @@
 /* Published ports: a connection from outside to a port of the host becomes one to a container. */
 #pragma once
 
-#include "flow.h"
+#include "connections.h"
+#include "port_counts.h"
 
 /* The published port that the packet is for, or NULL. As Docker's rule has it: "any address" means one of the host's own. */
-static __always_inline port_t *port_find(const struct packet *packet)
+static __always_inline port_t *port_find(const struct packet *packet, bool *any)
 {
 	port_key_t key = { .address = packet->daddr, .port = packet->dport, .proto = packet->proto };
 	port_t *port;
@@ -14,6 +15,7 @@ static __always_inline port_t *port_find(const struct packet *packet)
 	if (address_is_zero(&packet->daddr))
 		return NULL;
 	port = bpf_map_lookup_elem(&ports, &key);
+	*any = !port;
 	if (port)
 		return port;
 	__builtin_memset(&key.address, 0, sizeof(key.address));
@@ -25,10 +27,11 @@ static __always_inline port_t *port_find(const struct packet *packet)
 
 /*
  * Gives a packet from outside to a published port its connection: conntrack's entry with its DNAT, and the flow entries.
- * REASON_NONE, or why the kernel has to do it; slot tells whose it is.
+ * REASON_NONE, or why the kernel has to do it; slot tells whose it is. any: as port_find()
+ * has it.
  */
 static __always_inline enum reason portmap(struct __sk_buff *skb, const struct packet *packet, const port_t *port,
-					   __u32 *slot)
+					   bool any, __u32 *slot)
 {
 	struct endpoint *endpoint = endpoint_get(port->slot, port->generation);
 	struct flow_ends ends = {
@@ -79,6 +82,10 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 		reason = REASON_CONNTRACK_FAILED;
 	} else {
 		reason = flow_open(ct, packet, &ends, FLOW_MADE);
+		if (reason == REASON_NONE) {
+			count_made(packet, ends.slot, DIRECTION_RECEIVE);
+			count_port(&packet->daddr, any, packet->dport, packet->proto, PORT_OPENED);
+		}
 	}
 	bpf_ct_release(ct);
 	return reason;

@@ -2,13 +2,13 @@
 /* How a flow entry keeps conntrack's true: what its trackers would do with the packets that they don't see. */
 #pragma once
 
-#include "flow.h"
+#include "connections.h"
 
 /*
  * What a first packet in this direction tells conntrack, as its own trackers would (nf_conntrack_proto_tcp.c and _udp.c):
  * an answer marks the entry as replied to; the original side's ACK after it makes it assured.
  */
-static __always_inline void flow_settle(struct nf_conn *ct, const struct packet *packet, flow_t *flow)
+static __always_inline void flow_settle(struct nf_conn *ct, const struct packet *packet, flow_t *flow, __u32 now)
 {
 	bool tcp = packet->proto == IPPROTO_TCP;
 	flow_t *answer;
@@ -31,6 +31,10 @@ static __always_inline void flow_settle(struct nf_conn *ct, const struct packet 
 	if (!(ct->status & IPS_ASSURED)) {
 		bpf_ct_change_status(ct, ct->status | IPS_ASSURED);
 		bpf_ct_change_timeout(ct, tcp_timeout_established * 1000);
+	}
+	if (flow->flow.origin == FLOW_MADE) {
+		count_established(&flow->flow);
+		flow->flow.created = now;
 	}
 	flow->flow.state = FLOW_ESTABLISHED;
 	answer = flow_answer(flow, packet->proto);
@@ -146,7 +150,7 @@ static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, co
 	else if (closing)
 		flow_close(ct, packet, flow);
 	else if (flow->flow.state == FLOW_NEW)
-		flow_settle(ct, packet, flow);
+		flow_settle(ct, packet, flow, now);
 	else
 		flow_refresh(ct, packet, &flow->flow, now);
 	bpf_ct_release(ct);

@@ -27,6 +27,12 @@ enum traffic_path {
 	PATH_SLOW = 1,
 };
 
+/* What a connection is counted as. */
+enum transport {
+	TRANSPORT_TCP = 0,
+	TRANSPORT_UDP = 1,
+};
+
 /* Which way of a connection a flow entry carries, as conntrack's IP_CT_DIR_*. */
 enum flow_direction {
 	FLOW_ORIGINAL = 0,
@@ -211,6 +217,18 @@ struct port_ipv6 {
 	__u8 pad[2];
 };
 
+/* What is counted of a published port. */
+enum port_event {
+	PORT_OPENED = 0,
+	PORT_REFUSED = 1,
+};
+
+/* Per CPU and published port. */
+struct port_counters {
+	__u64 opened;  /* connections that we made */
+	__u64 refused; /* packets, by its policy */
+};
+
 struct uplink_address {
 	struct ipv4_address address;
 	struct ipv4_address netmask;
@@ -279,7 +297,7 @@ enum flow_origin {
 struct flow {
 	__u32 last_seen;        /* ticks (FLOW_TICK_SHIFT); bumped by the packets */
 	__u32 conntrack_synced; /* when conntrack's timeout was last refreshed, ticks */
-	__u32 created;          /* ticks */
+	__u32 created; /* ticks; of a TCP connection's original direction that we made, in FLOW_NEW: its SYN, handshake_clock() */
 	__u32 epoch;
 	__u32 ifindex;         /* leaves by: an endpoint's veth or an uplink */
 	__u32 from_generation; /* the endpoint that sends */
@@ -348,6 +366,8 @@ struct sync_budget {
 
 /* What flow_sweep is asked for and what it found: its context. Times in ns. */
 struct flow_sweep {
+	__u32 number; /* of this sweep: what it has counted of connections has it */
+	__u32 pad;
 	__u64 tcp_idle_ns;     /* delete TCP entries idle for longer than this; 0: delete none */
 	__u64 opening_idle_ns; /* TCP entries in FLOW_NEW */
 	__u64 closing_idle_ns; /* TCP entries in FLOW_CLOSING */
@@ -368,6 +388,87 @@ struct counter {
 /* Per CPU and slot. Indexed by enum direction, then enum traffic_path. */
 struct endpoint_counters {
 	struct counter path[2][2];
+};
+
+/*
+ * What became of connections, per CPU and slot. Arrays without another word are by enum direction: receive is what others open
+ * to the container.
+ */
+struct connection_counters {
+	__u64 opened[2][2];   /* then by enum transport; UDP: those that we made */
+	__u64 established[2]; /* TCP connections that we made and whose handshake was completed */
+	__u64 syn[2];         /* packets that ask for a connection: SYN without ACK, sent again or not */
+	__u64 rst[2];         /* packets */
+	__u64 snat_allocated; /* source ports for masqueraded connections that we made */
+	__u64 snat_retried;   /* of these, where the container's own port was taken */
+	__u64 snat_failed;    /* no port was free, or conntrack full: left to the kernel */
+};
+
+/* Connections of a slot that the flow tables hold, by enum direction, as the sweep of that number has counted them. */
+struct open_connections {
+	__u32 sweep;
+	__u32 open[2][2];   /* then by enum transport; TCP's half open ones included */
+	__u32 half_open[2]; /* TCP: made, and the handshake is not over */
+};
+
+/* A TCP connection's first packet on a way without flow entries: within a network, or on the slow path. */
+struct opening_key {
+	struct ipv6_address saddr; /* IPv4's in the first word */
+	struct ipv6_address daddr;
+	__be16 sport;
+	__be16 dport;
+	__u32 slot; /* whose: the sender's, else the receiver's */
+};
+
+struct opening {
+	__be32 sequence; /* the same: it was sent again */
+};
+
+/* A TCP header up to its flags. */
+struct tcp_head {
+	__be16 source;
+	__be16 dest;
+	__be32 sequence;
+	__be32 acknowledged;
+	__u8 length;
+	__u8 flags;
+	__u8 pad[2]; /* the window */
+};
+
+/* What is read of a packet that may open or reset a TCP connection. */
+struct tcp_control {
+	struct opening_key key;
+	struct tcp_head head;
+};
+
+/* Whose handshakes. */
+struct handshake_key {
+	__u32 bridge_ifindex; /* the network's */
+	__u32 direction;      /* enum direction */
+};
+
+/* Upper bounds of struct handshakes' buckets, us; above the last is one more. */
+enum handshake_bound {
+	HANDSHAKE_BOUND_0 = 100,
+	HANDSHAKE_BOUND_1 = 250,
+	HANDSHAKE_BOUND_2 = 500,
+	HANDSHAKE_BOUND_3 = 1000,
+	HANDSHAKE_BOUND_4 = 2500,
+	HANDSHAKE_BOUND_5 = 5000,
+	HANDSHAKE_BOUND_6 = 10000,
+	HANDSHAKE_BOUND_7 = 25000,
+	HANDSHAKE_BOUND_8 = 100000,
+	HANDSHAKE_BOUND_9 = 250000,
+	HANDSHAKE_BOUND_10 = 1000000,
+	HANDSHAKE_BOUND_11 = 2500000,
+	HANDSHAKE_BOUND_12 = 10000000,
+};
+#define HANDSHAKE_BUCKETS 14
+
+/* How long handshakes took, per CPU: from the SYN to the ACK that completes it, as they pass here. */
+struct handshakes {
+	__u64 count[HANDSHAKE_BUCKETS]; /* of each bucket alone */
+	__u64 sum;                      /* us */
 };
 
 /* Why packets were not fast, per endpoint where one is known (slot), else SLOT_NONE. */

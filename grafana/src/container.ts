@@ -105,6 +105,91 @@ export const container: Dashboard = {
       ],
     },
     {
+      title: "Connections",
+      panels: [
+        lines({
+          title: "Opened",
+          description:
+            "Connections a second that others open to it (receive) and that it opens. UDP's are those on the fast path.",
+          unit: "cps",
+          queries: [
+            {
+              expr: `sum by (container, direction, proto) (${rate("fairway_endpoint_connections_opened_total", s)})`,
+              legend: "{{container}} {{direction}} {{proto}}",
+            },
+          ],
+        }),
+        lines({
+          title: "Open",
+          description:
+            "Connections in the flow table, and of these the TCP connections whose handshake is not over.",
+          unit: "none",
+          queries: [
+            {
+              expr: `sum by (container, direction, proto) (fairway_endpoint_connections_open${s})`,
+              legend: "{{container}} {{direction}} {{proto}}",
+            },
+            {
+              expr: `sum by (container, direction) (fairway_endpoint_connections_half_open${s})`,
+              legend: "{{container}} {{direction}} half open",
+            },
+          ],
+        }),
+        lines({
+          title: "Asked for, completed, reset",
+          description:
+            "TCP a second: SYNs, handshakes completed on the fast path, RSTs. SYNs without handshakes are a flood, or nobody who answers.",
+          unit: "cps",
+          queries: [
+            {
+              expr: `sum by (container, direction) (${rate("fairway_endpoint_tcp_syn_packets_total", s)})`,
+              legend: "{{container}} {{direction}} SYN",
+            },
+            {
+              expr: `sum by (container, direction) (${rate("fairway_endpoint_handshakes_total", s)})`,
+              legend: "{{container}} {{direction}} completed",
+            },
+            {
+              expr: `sum by (container, direction) (${rate("fairway_endpoint_tcp_rst_packets_total", s)})`,
+              legend: "{{container}} {{direction}} RST",
+            },
+          ],
+        }),
+        lines({
+          title: "Source ports",
+          description:
+            "Ports a second given to its masqueraded connections, those where its own was taken, and those that got none.",
+          unit: "cps",
+          queries: [
+            {
+              expr: orNothing(
+                `sum by (container) (${rate("fairway_endpoint_snat_allocations_total", s)})`,
+                "container",
+                "none",
+              ),
+              legend: "{{container}} given",
+            },
+            {
+              expr: orNothing(
+                `sum by (container) (${rate("fairway_endpoint_snat_retries_total", s)})`,
+                "container",
+                "none",
+              ),
+              legend: "{{container}} another one",
+            },
+            {
+              expr: orNothing(
+                `sum by (container) (${rate("fairway_endpoint_snat_failures_total", s)})`,
+                "container",
+                "none",
+              ),
+              legend: "{{container}} none",
+            },
+          ],
+        }),
+      ],
+    },
+    {
       title: "What is not fast",
       panels: [
         lines({

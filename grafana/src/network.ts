@@ -100,6 +100,33 @@ export const network: Dashboard = {
       ],
     },
     {
+      title: "Connections",
+      panels: [
+        lines({
+          title: "Handshakes",
+          description:
+            "How long half and nine in ten of the TCP handshakes on the fast path took, from the SYN to the ACK that completes it: to (receive) and from containers.",
+          unit: "s",
+          queries: [0.5, 0.9].map((share) => ({
+            expr: `histogram_quantile(${share}, sum by (le, network, direction) (rate(fairway_network_handshake_duration_seconds_bucket{instance=~"$instance",network=~"$network"}[$__rate_interval])))`,
+            legend: `{{network}} {{direction}} ${share * 100} %`,
+          })),
+        }),
+        lines({
+          title: "Opened",
+          description:
+            "Connections a second that others open to containers (receive) and that containers open.",
+          unit: "cps",
+          queries: [
+            {
+              expr: `sum by (network, direction, proto) (${rate("fairway_endpoint_connections_opened_total", s)})`,
+              legend: "{{network}} {{direction}} {{proto}}",
+            },
+          ],
+        }),
+      ],
+    },
+    {
       title: "What is not fast",
       panels: [
         lines({

@@ -102,6 +102,34 @@ export const ports: Dashboard = {
       ],
     },
     {
+      title: "Connections",
+      panels: [
+        lines({
+          title: "Connections",
+          description: "A second, by published port: those that were made on the fast path.",
+          unit: "cps",
+          queries: [
+            {
+              expr: `sum by (container, proto, published) (${rate("fairway_published_port_connections_total", s)})`,
+              legend: "{{container}} {{published}}/{{proto}}",
+            },
+          ],
+        }),
+        lines({
+          title: "Refused, by port",
+          description:
+            "Packets a second that the port's policy refuses: its list of sources, its limit of new connections.",
+          unit: "pps",
+          queries: [
+            {
+              expr: `sum by (container, proto, published) (${rate("fairway_published_port_refused_packets_total", s)})`,
+              legend: "{{container}} {{published}}/{{proto}}",
+            },
+          ],
+        }),
+      ],
+    },
+    {
       title: "Who does not get through",
       panels: [
         lines({

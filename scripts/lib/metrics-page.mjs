@@ -6,8 +6,10 @@
 
 const headings = new Map([
   ["endpoints", "Endpoints"],
+  ["connections", "Connections"],
   ["reasons", "What is not fast"],
   ["ports", "Published ports"],
+  ["port_connections", "Connections of published ports"],
   ["host_sockets", "Processes of the host"],
   ["networks", "Networks"],
   ["containers", "Containers"],

@@ -13,6 +13,7 @@ import {
   readRaw,
 } from "./actual.js";
 import { Attaching, attachmentKey, missingOf } from "./attaching.js";
+import { makeConnectionCounters, removeConnectionCounters } from "./connection_counters.js";
 import { deleteConnectionsOf, deleteStaleUdp, type FreshUdpPort } from "./conntrack.js";
 import { type Changes, diff } from "./diff.js";
 import { addressesOf, familyMaps } from "./families.js";
@@ -170,6 +171,7 @@ export class Applier {
   #clearSlots(gone: { slot: number; endpoint: Endpoint }[]): void {
     const empty = Buffer.alloc(endpointCodec.size);
     for (const { slot } of gone) this.maps.endpoints.kernel.set(this.maps.endpoints.key.encode(slot), empty);
+    removeConnectionCounters(this.maps, gone);
   }
 
   #forgetConnections(gone: { endpoint: Endpoint }[]): void {
@@ -185,7 +187,9 @@ export class Applier {
       const control = this.maps.control.get(0) ?? { epoch: 0, policy: 0 };
       this.maps.control.set(0, { ...control, nextGeneration: changes.nextGeneration });
     }
-    this.#zeroCounters(changes.write.filter((p) => p.fresh).map((p) => p.slot));
+    const fresh = changes.write.filter((p) => p.fresh);
+    this.#zeroCounters(fresh.map((p) => p.slot));
+    makeConnectionCounters(this.maps, fresh, [...changes.placement.kept, ...changes.placement.placed]);
     // The slot before what points to it: who reads a reference finds the whole endpoint.
     for (const { slot, endpoint } of changes.write) this.maps.endpoints.set(slot, endpoint);
     let added = changes.write.length;

@@ -3,17 +3,22 @@ import type { FlowTableCounters, MapName } from "../generated/index.js";
 import { FAMILIES } from "../ip.js";
 import type { MapBatch } from "../native/index.js";
 import type { Plan } from "../plan/types.js";
+import { connectionSteps, handshakes } from "./connection_reader.js";
 import { EndpointReader } from "./endpoint_reader.js";
 import { familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
+import { portCountSteps } from "./port_counts.js";
 import { PortReader } from "./port_reader.js";
 import type {
+  ConnectionReading,
   DatapathReader,
   DetachedReading,
   EndpointReading,
   FlowsReading,
+  HandshakeReading,
   HostPortReading,
   MapReading,
+  PortCountReading,
   PortReading,
   ProgramReading,
   ReasonReading,
@@ -29,7 +34,7 @@ export interface ReaderSources {
   failedWrites: (map: MapName) => number;
   /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
   policyEntries: (map: MapName) => number | undefined;
-  sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted">;
+  sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted" | "number">;
   programs?: () => ProgramReading[];
   detached?: () => DetachedReading[];
 }
@@ -58,6 +63,15 @@ export class MapReader implements DatapathReader {
 
   endpointSteps(): Iterable<EndpointReading[]> {
     return this.#endpoints.steps();
+  }
+
+  connectionSteps(): Iterable<ConnectionReading[]> {
+    const { placed, sweep } = this.sources;
+    return connectionSteps(this.kernel, placed, sweep.number);
+  }
+
+  handshakes(): HandshakeReading[] {
+    return handshakes(this.kernel, this.sources.placed());
   }
 
   reasons(): ReasonReading[] {
@@ -119,7 +133,7 @@ export class MapReader implements DatapathReader {
 
   *#entries(map: MapName): Generator<undefined, number> {
     if (map === "control") return 1;
-    if (map === "endpoints" || map === "endpoint_counters") return this.sources.placed().length;
+    if (SLOTTED.has(map)) return this.sources.placed().length;
     for (const family of FAMILIES)
       if (map === familyMaps.flows[family]) return this.sources.sweep.entries[family];
     const known = this.sources.policyEntries(map);
@@ -150,6 +164,10 @@ export class MapReader implements DatapathReader {
     return this.#ports.ports();
   }
 
+  portCountSteps(): Iterable<PortCountReading[]> {
+    return portCountSteps(this.kernel.port_counters, () => this.#ports.ports());
+  }
+
   hostPorts(): HostPortReading[] {
     return [...this.hostPortSteps()].flat();
   }
@@ -168,9 +186,12 @@ const TABLES: ReadonlySet<MapName> = new Set([
   "masquerade_ports",
   "flow_table_counters",
   "sync_budgets",
+  "tcp_controls",
   "source_blocks",
   "xdp_drops",
 ]);
+/** Arrays by slot. */
+const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);
 /** With each socket: the kernel lists none, and has no limit. */
 const UNLISTED: ReadonlySet<MapName> = new Set(["host_sockets"]);
 const COUNT_BATCH = 2048;

@@ -38,6 +38,11 @@ const REPLACEABLE: ReadonlySet<MapName> = new Set<MapName>([
   "flow_table_counters",
   "reasons",
   "endpoint_counters",
+  "connection_counters",
+  "open_connections",
+  "openings",
+  "tcp_controls",
+  "handshakes",
   "limits_ipv4",
   "limits_ipv6",
   "icmp_budgets_ipv4",
@@ -46,6 +51,7 @@ const REPLACEABLE: ReadonlySet<MapName> = new Set<MapName>([
   "host_peers",
   "host_streams",
   "host_port_counters",
+  "port_counters",
 ]);
 const FLOW_TABLES: ReadonlySet<MapName> = new Set<MapName>(Object.values(familyMaps.flows));
 

@@ -38,6 +38,45 @@ export interface EndpointReading {
   transmit: PathCounters;
 }
 
+/** Of one direction: receive is what others open to the container, or send to it. */
+export interface DirectionConnections {
+  /** Made on the fast path, or (TCP) seen to begin on another way. */
+  opened: { tcp: number; udp: number };
+  /** TCP handshakes completed, of connections made on the fast path. */
+  established: number;
+  /** Packets that ask for a connection (SYN without ACK), sent again or not. */
+  syn: number;
+  /** Packets with RST. */
+  rst: number;
+  /** In the flow table at the last sweep; undefined: there was none yet. */
+  open: { tcp: number; udp: number } | undefined;
+  /** Of open TCP connections those whose handshake is not over. */
+  halfOpen: number | undefined;
+}
+
+/** What became of an endpoint's connections. */
+export interface ConnectionReading {
+  containerId: string;
+  container: string;
+  network: string;
+  receive: DirectionConnections;
+  transmit: DirectionConnections;
+  /** Source ports of masqueraded connections made on the fast path. */
+  snat: { allocated: number; retried: number; failed: number };
+}
+
+/** How long the handshakes of a network's connections took, from the SYN to the ACK. */
+export interface HandshakeReading {
+  network: string;
+  direction: "receive" | "transmit";
+  /** Upper bounds of the buckets, seconds, ascending; above the last is one more. */
+  bounds: readonly number[];
+  /** Handshakes in each bucket alone. */
+  counts: readonly number[];
+  /** Seconds of all together. */
+  sum: number;
+}
+
 /** Packets that were not fast, by the reason why. */
 export interface ReasonReading extends TrafficCounter {
   containerId: string | undefined;
@@ -95,6 +134,15 @@ export interface PortReading {
   containerPort: number;
 }
 
+/** What became of a published port's connections, over all CPUs. */
+export interface PortCountReading {
+  port: PortReading;
+  /** Made on the fast path. */
+  opened: number;
+  /** Packets that its policy has refused. */
+  refused: number;
+}
+
 /** Sockets of the host's processes that dialled a published port. */
 export interface HostPortReading extends PortReading {
   /** Led straight to the container. */
@@ -111,6 +159,9 @@ export interface DatapathReader {
   endpoints(): EndpointReading[];
   /** The same in steps; no endpoint twice. */
   endpointSteps(): Iterable<EndpointReading[]>;
+  /** Every endpoint's connections, in steps. */
+  connectionSteps(): Iterable<ConnectionReading[]>;
+  handshakes(): HandshakeReading[];
   reasons(): ReasonReading[];
   reasonSteps(): Iterable<ReasonReading[]>;
   maps(): MapReading[];
@@ -121,6 +172,8 @@ export interface DatapathReader {
   flows(): FlowsReading;
   /** The same list until there is another plan. */
   ports(): readonly PortReading[];
+  /** Of ports that have had connections, or refused them; in steps. */
+  portCountSteps(): Iterable<PortCountReading[]>;
   /** Those that have been dialled. */
   hostPorts(): HostPortReading[];
   hostPortSteps(): Iterable<HostPortReading[]>;

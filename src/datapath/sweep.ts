@@ -18,6 +18,7 @@ export type SweepProgram = Pick<BpfProgram, "run">;
 export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
   const ns = (seconds: number) => BigInt(seconds + GRACE_S) * NS_PER_S;
   return {
+    number: 0,
     tcpIdleNs: ns(timeouts.tcpEstablished),
     openingIdleNs: ns(Math.max(timeouts.tcpSynSent, timeouts.tcpSynRecv)),
     closingIdleNs: ns(timeouts.tcpFinWait),
@@ -34,6 +35,7 @@ export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
 /** Keeps the flow tables free of what is over and knows how full they are. The walk itself is the kernel's. */
 export class Sweep {
   readonly #request: FlowSweep;
+  #number = 0;
   #next = 0;
   #nextAfterRules = 0;
   /** ns of CLOCK_MONOTONIC; 0: there is nothing to ask for anew. */
@@ -57,6 +59,11 @@ export class Sweep {
   /** Entries that the last walk left. */
   get entries(): PerFamily<number> {
     return this.#entries;
+  }
+
+  /** What the last walk has written of open connections bears this number; 0: there was none. */
+  get number(): number {
+    return this.#number;
   }
 
   /** When the last walk ended, ms of the epoch; 0: never. */
@@ -96,8 +103,10 @@ export class Sweep {
     const learnedBefore = this.#learnedBefore;
     if (started < (learnedBefore === 0n ? this.#next : this.#nextAfterRules)) return;
     const before = this.counters();
-    const request = flowSweepCodec.encode({ ...this.#request, learnedBefore });
+    const number = nextNumber(this.#number);
+    const request = flowSweepCodec.encode({ ...this.#request, number, learnedBefore });
     const result = flowSweepCodec.decode(this.program.run(request).context);
+    this.#number = number;
     const after = this.counters();
     this.#learnedBefore = 0n;
     const took = this.now() - started;
@@ -118,4 +127,10 @@ export class Sweep {
     }
     this.#evicted = Math.max(this.#evicted, evicted);
   }
+}
+
+/** Another than those of an earlier daemon, too, in whose maps it may find itself: from the time, in hundredths of a second. */
+function nextNumber(last: number): number {
+  const number = Math.floor(Date.now() / 10) % 0x1_0000_0000;
+  return number === last || number === 0 ? (last % 0xffff_ffff) + 1 : number;
 }

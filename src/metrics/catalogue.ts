@@ -2,6 +2,7 @@
 import type { CollectorKind } from "./collector.js";
 import { buildInfo } from "./collectors/build-info.js";
 import { cadvisor } from "./collectors/cadvisor.js";
+import { connections } from "./collectors/connections.js";
 import { conntrack } from "./collectors/conntrack.js";
 import { containers } from "./collectors/containers.js";
 import { endpoints } from "./collectors/endpoints.js";
@@ -11,6 +12,7 @@ import { flows } from "./collectors/flows.js";
 import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
 import { networks } from "./collectors/networks.js";
+import { portConnections } from "./collectors/port-connections.js";
 import { ports } from "./collectors/ports.js";
 import { processCollector } from "./collectors/process.js";
 import { programs } from "./collectors/programs.js";
@@ -22,8 +24,10 @@ import { gauge, type Metric } from "./metric.js";
 /** In the order of /metrics and of docs/metrics.md. */
 export const collectorKinds: readonly CollectorKind[] = [
   endpoints,
+  connections,
   reasons,
   ports,
+  portConnections,
   hostSockets,
   firewall,
   networks,

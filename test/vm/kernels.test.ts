@@ -14,7 +14,16 @@ const minutes = (count: number) => count * 60_000;
 
 /** cost.test.ts compares with figures of another kernel's verifier. */
 const programTests = [
-  ...["adoption", "bridge", "conntrack-sync", "counting", "filtered", "learned-only", "learning"],
+  ...[
+    "adoption",
+    "bridge",
+    "connections",
+    "conntrack-sync",
+    "counting",
+    "filtered",
+    "learned-only",
+    "learning",
+  ],
   ...["live", "masquerade", "parents", "parents-routed"],
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];

@@ -1,18 +1,23 @@
 /** The loaded programs with maps of their own: what a test fills, runs packets through, and reads back. */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeEach } from "vitest";
-import { type Codec, decodePerCpu } from "../../../src/codec.js";
+import { type Codec, decodePerCpu, sumPerCpu } from "../../../src/codec.js";
 import { isMisfit } from "../../../src/datapath/programs.js";
 import { constants } from "../../../src/generated/index.js";
 import { type MapName, mapDefinitions } from "../../../src/generated/maps.js";
 import { type ProgramName, programNames } from "../../../src/generated/programs.js";
 import {
+  type ConnectionCounters,
+  Direction,
   type Endpoint,
   EndpointFlags,
   EndpointIpFlags,
   type FlowSweep,
   type FlowTableCounters,
   flowSweepCodec,
+  type Handshakes,
+  type OpenConnections,
+  type PortCounters,
   type ReasonKey,
   ReasonName,
   VerdictName,
@@ -114,6 +119,7 @@ export class Datapath {
   readonly #programs: ReadonlyMap<ProgramName, BpfProgram>;
   readonly #maps: ReadonlyMap<MapName, BpfMap>;
   #generation = 100;
+  #sweeps = 0;
   /** Whether a port may have been marked in masquerade_ports, which takes its time to clear. */
   #portsMarked = true;
 
@@ -192,6 +198,9 @@ export class Datapath {
       ...changes,
     };
     const ref = { slot: at, generation: endpoint.generation };
+    this.#zero("connection_counters", at);
+    for (const direction of [Direction.RECEIVE, Direction.TRANSMIT])
+      this.#zero("handshakes", { bridgeIfindex: endpoint.bridgeIfindex, direction });
     this.write("endpoints", at, endpoint);
     this.write("endpoint_devices", endpoint.ifindex, ref);
     this.write("endpoint_addresses_ipv4", endpoint.ipv4.address, ref);
@@ -302,7 +311,9 @@ export class Datapath {
       Record<"tcp" | "opening" | "closing" | "closed" | "udp" | "stream" | "learnedBefore", bigint>
     > = {},
   ): FlowSweep {
+    this.#sweeps += 1;
     const context = flowSweepCodec.encode({
+      number: this.#sweeps,
       tcpIdleNs: idle.tcp ?? 0n,
       openingIdleNs: idle.opening ?? 0n,
       closingIdleNs: idle.closing ?? 0n,
@@ -351,6 +362,41 @@ export class Datapath {
       receive: { fast: of(0, 0), slow: of(0, 1) },
       transmit: { fast: of(1, 0), slow: of(1, 1) },
     };
+  }
+
+  /** What was counted of an endpoint's connections, over all CPUs. */
+  connections(at: number): ConnectionCounters {
+    const { key, value } = mapDefinitions.connection_counters;
+    const raw = this.map("connection_counters").get(key.encode(at));
+    if (raw === undefined) throw new Error(`no connection counters in slot ${at}`);
+    return sumPerCpu(value, raw, 0, raw.length);
+  }
+
+  /** What was counted of the handshakes of a network's connections, over all CPUs. */
+  handshakes(device: DeviceName, direction: number): Handshakes {
+    const { key, value } = mapDefinitions.handshakes;
+    const raw = this.map("handshakes").get(key.encode({ bridgeIfindex: this.device[device], direction }));
+    if (raw === undefined) throw new Error(`no handshakes of ${device}`);
+    return sumPerCpu(value, raw, 0, raw.length);
+  }
+
+  /** An endpoint's open connections, as the last sweep has counted them; undefined: it has counted none. */
+  openConnections(at: number): OpenConnections | undefined {
+    const open = this.read<OpenConnections>("open_connections", at);
+    return open.sweep === this.#sweeps ? open : undefined;
+  }
+
+  /** What was counted of published ports, over all CPUs: "tcp ADDRESS PORT". */
+  portCounts(): Record<string, Record<keyof PortCounters, number>> {
+    const { key, value } = mapDefinitions.port_counters;
+    return Object.fromEntries(
+      [...this.map("port_counters").entries()].map((entry) => {
+        const { address, port, proto } = key.decode(entry.key);
+        const { opened, refused } = sumPerCpu(value, entry.value, 0, entry.value.length);
+        const name = `${proto === protocolNumber.tcp ? "tcp" : "udp"} ${address} ${port}`;
+        return [name, { opened: Number(opened), refused: Number(refused) }];
+      }),
+    );
   }
 
   /** What became of a family's flow entries. */
@@ -402,6 +448,12 @@ export class Datapath {
       key: definition.key.decode(key) as K,
       value: definition.value.decode(value) as V,
     }));
+  }
+
+  /** An entry of a per-CPU map, all zero. */
+  #zero(name: MapName, key: unknown): void {
+    const map = this.map(name);
+    map.set(definitionOf(name).key.encode(key), Buffer.alloc(map.valueLength));
   }
 
   #clear(name: MapName): void {

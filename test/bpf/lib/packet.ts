@@ -43,6 +43,8 @@ export interface PacketSpec {
   sourcePort?: number;
   destinationPort?: number;
   flags?: number;
+  /** TCP's. Default 1000. */
+  sequence?: number;
   /** Default echo request. */
   icmpType?: number;
   payload?: Uint8Array;
@@ -103,7 +105,7 @@ function tcp(spec: PacketSpec): Buffer {
   const header = Buffer.alloc(20 + options.length);
   header.writeUInt16BE(spec.sourcePort ?? 0, 0);
   header.writeUInt16BE(spec.destinationPort ?? 0, 2);
-  header.writeUInt32BE(1000, 4);
+  header.writeUInt32BE(spec.sequence ?? 1000, 4);
   header.writeUInt32BE(2000, 8);
   header.writeUInt8((spec.dataOffset ?? header.length / 4) << 4, 12);
   header.writeUInt8(spec.flags ?? tcpFlag.ack, 13);

@@ -17,7 +17,9 @@ console.log(JSON.stringify(result));
 async function worker() {
   while (left-- > 0) {
     try {
-      result.bytes += await fetchOnce();
+      // Not +=, which reads the sum before it waits: what others add meanwhile would be lost.
+      const bytes = await fetchOnce();
+      result.bytes += bytes;
       result.ok++;
     } catch (error) {
       result.failed++;

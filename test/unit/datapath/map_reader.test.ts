@@ -10,6 +10,7 @@ import {
   HostOutcome,
   Reason,
 } from "../../../src/generated/index.js";
+import { possibleCpus } from "../../../src/native/index.js";
 import type { Plan } from "../../../src/plan/types.js";
 import { dual, endpoint, fakeMaps, ip, planOf, port } from "./scene.js";
 
@@ -42,7 +43,7 @@ async function scene(plan: Plan) {
     plan: () => current,
     failedWrites: (map) => applier.failedWrites(map),
     policyEntries: () => undefined,
-    sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5 },
+    sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5, number: 8 },
   });
   ({ placed } = await applier.apply(plan));
   const use = (next: Plan, nextPlaced: PlacedEndpoint[]) => {
@@ -69,6 +70,8 @@ const [one, two] = [
     ip: { 4: ip("172.17.0.2", { masquerade: false })[4], 6: ip("2001:db8::2", { masquerade: false })[6] },
   }),
 ] as const;
+
+const onEveryCpu = (value: Buffer) => Buffer.concat(Array<Buffer>(possibleCpus()).fill(value));
 
 describe("MapReader", () => {
   it("gives endpoints their names, and the sum of all CPUs' counters", async () => {
@@ -113,6 +116,88 @@ describe("MapReader", () => {
     fake("endpoint_counters").set(key, Buffer.concat(cpus));
     const busy = reader.endpoints().filter((e) => e.receive.fast.packets > 0);
     expect(busy.map((e) => [e.slot, e.receive.fast.packets])).toEqual([[2400, 2]]);
+  });
+
+  it("gives connections their endpoint, over all CPUs, and what the last sweep has counted as open", async () => {
+    const { reader, maps } = await scene(planOf([one, two]));
+    const value = { established: [2n, 0n], syn: [3n, 0n], rst: [0n, 4n], snatRetried: 1n, snatFailed: 0n };
+    const cpu = maps.connection_counters.value.encode({
+      ...value,
+      opened: [
+        [5n, 6n],
+        [7n, 8n],
+      ],
+      snatAllocated: 9n,
+    });
+    maps.connection_counters.kernel.set(maps.connection_counters.key.encode(1), onEveryCpu(cpu));
+    const cpus = possibleCpus();
+    const open = [
+      [1, 2],
+      [3, 4],
+    ];
+    maps.open_connections.set(0, { sweep: 7, open, halfOpen: [9, 9] });
+    maps.open_connections.set(1, { sweep: 8, open, halfOpen: [1, 0] });
+    const none = { opened: { tcp: 0, udp: 0 }, established: 0, syn: 0, rst: 0 };
+    expect([...reader.connectionSteps()].flat()).toMatchObject([
+      { container: "container1", receive: { ...none, open: { tcp: 0, udp: 0 }, halfOpen: 0 } },
+      {
+        container: "container2",
+        receive: {
+          opened: { tcp: 5 * cpus, udp: 6 * cpus },
+          established: 2 * cpus,
+          syn: 3 * cpus,
+          open: { tcp: 1, udp: 2 },
+          halfOpen: 1,
+        },
+        transmit: {
+          opened: { tcp: 7 * cpus, udp: 8 * cpus },
+          rst: 4 * cpus,
+          open: { tcp: 3, udp: 4 },
+          halfOpen: 0,
+        },
+        snat: { allocated: 9 * cpus, retried: cpus, failed: 0 },
+      },
+    ]);
+  });
+
+  it("tells of published ports what became of their connections; of those that are published no more nothing", async () => {
+    const ports = [port(one, 8080), port(two, 8081, { address: "::", containerAddress: "2001:db8::2" })];
+    const { reader, maps } = await scene({ ...planOf([one, two]), ports });
+    const put = (address: string, number: number, opened: bigint) =>
+      maps.port_counters.kernel.set(
+        maps.port_counters.key.encode({ address, port: number, proto: 6 }),
+        onEveryCpu(maps.port_counters.value.encode({ opened, refused: 1n })),
+      );
+    put("::ffff:0.0.0.0", 8080, 7n);
+    put("::", 8081, 8n);
+    put("::", 8082, 9n);
+    const cpus = possibleCpus();
+    expect([...reader.portCountSteps()].flat()).toMatchObject([
+      { port: { container: "container1", address: "0.0.0.0", port: 8080 }, opened: 7 * cpus, refused: cpus },
+      { port: { container: "container2", address: "::", port: 8081 }, opened: 8 * cpus, refused: cpus },
+    ]);
+  });
+
+  it("tells how long handshakes took, by network; none of networks that have no endpoint", async () => {
+    const { reader, maps } = await scene(planOf([one]));
+    const count = Array.from({ length: 14 }, (_, index) => BigInt(index === 3 ? 2 : 0));
+    const put = (bridgeIfindex: number, direction: number) =>
+      maps.handshakes.kernel.set(
+        maps.handshakes.key.encode({ bridgeIfindex, direction }),
+        onEveryCpu(maps.handshakes.value.encode({ count, sum: 1500n })),
+      );
+    put(3, 1);
+    put(99, 1);
+    const cpus = possibleCpus();
+    expect(reader.handshakes()).toMatchObject([
+      { network: "bridge", direction: "receive", sum: 0 },
+      {
+        network: "bridge",
+        direction: "transmit",
+        sum: 0.0015 * cpus,
+        counts: [0, 0, 0, 2 * cpus, ...Array(10).fill(0)],
+      },
+    ]);
   });
 
   it("names reasons and leaves out those of endpoints that are gone", async () => {

@@ -85,7 +85,8 @@ describe("Sweep", () => {
     expect(sweep).toMatchObject({ countedAt: 0, deleted: 0 });
     program.found = { entries: [70n, 7n], deleted: [30n, 3n] };
     sweep.tick();
-    expect(program.asked).toEqual(sweepRequest(TIMEOUT_DEFAULTS));
+    expect(program.asked).toEqual({ ...sweepRequest(TIMEOUT_DEFAULTS), number: sweep.number });
+    expect(sweep.number).toBeGreaterThan(0);
     expect(sweep).toMatchObject({ entries: { 4: 70, 6: 7 }, deleted: 33 });
     expect(sweep.countedAt).toBeGreaterThan(0);
     sweep.tick();

@@ -1,8 +1,11 @@
 import type { DaemonStatus, MetricsSource } from "../../../src/controller/daemon.js";
 import type {
+  ConnectionReading,
   DatapathReader,
   EndpointReading,
+  HandshakeReading,
   HostPortReading,
+  PortCountReading,
   PortReading,
   ProgramReading,
   ReasonReading,
@@ -87,8 +90,11 @@ export function container(change: Partial<EngineContainer> = {}): EngineContaine
 export class FakeSource implements MetricsSource {
   current = status();
   endpoints: EndpointReading[] = [];
+  connections: ConnectionReading[] = [];
+  handshakes: HandshakeReading[] = [];
   reasons: ReasonReading[] = [];
   ports: PortReading[] = [];
+  portCounts: PortCountReading[] = [];
   hostPorts: HostPortReading[] = [];
   programs: ProgramReading[] = [];
   flowsCountedAt = 1;
@@ -117,6 +123,8 @@ export class FakeSource implements MetricsSource {
   reader: DatapathReader | undefined = {
     endpoints: () => this.endpoints,
     endpointSteps: () => [this.endpoints],
+    connectionSteps: () => [this.connections],
+    handshakes: () => this.handshakes,
     reasons: () => this.reasons,
     reasonSteps: () => [this.reasons],
     maps: () => [],
@@ -129,6 +137,7 @@ export class FakeSource implements MetricsSource {
     detached: () => [{ program: "endpoint_ingress", times: 1 }],
     flows: () => ({ entries: 3, maxEntries: 1024, inserted: 9, evicted: 2, countedAt: this.flowsCountedAt }),
     ports: () => this.ports,
+    portCountSteps: () => [this.portCounts],
     hostPorts: () => this.hostPorts,
     hostPortSteps: () => [this.hostPorts],
     placements: () => this.endpoints,
