@@ -12,7 +12,7 @@ const AT_A_TIME = 4;
 export interface Member {
   readonly id: string;
   readonly name: string;
-  /** Of the host, TCP; it leads to port 80. */
+  /** Of the host; it leads to port 80. The others, where there are several, follow it. */
   readonly port: number;
 }
 
@@ -21,14 +21,18 @@ export interface CrowdOptions {
   readonly prefix: string;
   readonly count: number;
   readonly firstPort: number;
+  /** Published ports of each; undefined: 1. */
+  readonly ports?: number;
+  /** undefined: tcp. */
+  readonly proto?: "tcp" | "udp";
   /** False: only created. */
   readonly start: boolean;
   readonly progress: (made: number) => void;
 }
 
-/** Makes networks and containers of the image `fwl/busybox`, each with one published port and a process that sleeps. */
+/** Makes networks and containers of the image `fwl/busybox`, each with published ports and a process that sleeps. */
 export async function makeCrowd(engine: Engine, options: CrowdOptions): Promise<Member[]> {
-  const { prefix, count, firstPort, start, progress } = options;
+  const { prefix, count, firstPort, ports = 1, proto = "tcp", start, progress } = options;
   await engine.images("busybox");
   const networks = Array.from({ length: Math.ceil(count / PER_NETWORK) }, (_, at) => `${prefix}-${at}`);
   for (const network of networks) await engine.createNetwork(network);
@@ -37,15 +41,19 @@ export async function makeCrowd(engine: Engine, options: CrowdOptions): Promise<
   const worker = async () => {
     while (next < count) {
       const at = next++;
-      const [name, port] = [`${prefix}-${at}`, firstPort + at];
+      const [name, port] = [`${prefix}-${at}`, firstPort + at * ports];
+      const published = Array.from(
+        { length: ports },
+        (_, n) => [`${80 + n}/${proto}`, `${port + n}`] as const,
+      );
       const { Id: id } = (await call(engine, "POST", `/containers/create?name=${name}`, {
         Image: "fwl/busybox",
         Cmd: ["sleep", "1000000"],
         StopTimeout: 1,
-        ExposedPorts: { "80/tcp": {} },
+        ExposedPorts: Object.fromEntries(published.map(([inside]) => [inside, {}])),
         HostConfig: {
           NetworkMode: networks[Math.floor(at / PER_NETWORK)],
-          PortBindings: { "80/tcp": [{ HostPort: `${port}` }] },
+          PortBindings: Object.fromEntries(published.map(([inside, HostPort]) => [inside, [{ HostPort }]])),
         },
       })) as { Id: string };
       members.push({ id, name, port });

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import Table from "cli-table3";
 import { quantileSorted } from "simple-statistics";
+import { keepHeapSmall } from "../src/cli/heap.js";
 import { createMetrics } from "../src/metrics/metrics.js";
 import { serveMetrics } from "../src/metrics/server.js";
 import { possibleCpus } from "../src/native/index.js";
@@ -40,6 +41,7 @@ const WARM_UP = 5;
 
 /** Measures `rounds` scrapes. */
 export async function scrape(options: ScrapeOptions): Promise<ScrapeResult> {
+  keepHeapSmall();
   const host = new ScrapedHost(options);
   try {
     const metrics = createMetrics({ source: host.source, version: "0", kernel: "0" });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Run by the control plane now and then: takes the flow entries out that are idle or void, and counts the others. Nothing
- * depends on it but the gauge and room in the table: an entry that is void is noticed by its next packet.
+ * depends on it but the gauge and room in the table (an entry that is void is noticed by its next packet), and that what was learned
+ * under other rules is asked for anew.
  */
 #include "lib/endpoint.h"
 #include "lib/maps.h"
@@ -40,10 +41,18 @@ static __always_inline bool is_idle(const struct flow *flow, __u8 proto, const s
 	return limit && idle > 0 && (__u64)idle > limit >> FLOW_TICK_SHIFT;
 }
 
+/* Learned under rules that have changed since: the kernel has to let a packet pass again. */
+static __always_inline bool is_outdated(const struct flow *flow, const struct flow_sweep *asked)
+{
+	__u32 before = asked->learned_before >> FLOW_TICK_SHIFT;
+
+	return asked->learned_before && flow->origin == FLOW_LEARNED && (__s32)(before - flow->created) > 0;
+}
+
 static __always_inline void visit(void *map, void *key, const struct flow *flow, __u8 proto, __u32 family,
 				  struct sweep *sweep)
 {
-	bool holds = flow->epoch == sweep->epoch && ends_hold(flow);
+	bool holds = flow->epoch == sweep->epoch && ends_hold(flow) && !is_outdated(flow, &sweep->result);
 	struct flow_table_counters *counters;
 
 	if (holds && !is_idle(flow, proto, sweep)) {
@@ -89,6 +98,7 @@ int flow_sweep(struct flow_sweep *context)
 	sweep.result.closed_idle_ns = context->closed_idle_ns;
 	sweep.result.udp_idle_ns = context->udp_idle_ns;
 	sweep.result.stream_idle_ns = context->stream_idle_ns;
+	sweep.result.learned_before = context->learned_before;
 	bpf_for_each_map_elem(&flows_ipv4, visit_ipv4, &sweep, 0);
 	bpf_for_each_map_elem(&flows_ipv6, visit_ipv6, &sweep, 0);
 	*context = sweep.result;

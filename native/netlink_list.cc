@@ -103,7 +103,13 @@ void setGateway(Napi::Object &route, int family, const nlattr *gateway, const nl
     }
 }
 
-void appendRoute(Napi::Array &array, const nlmsghdr *message) {
+// The longest prefixes of the routes that are wanted; those with an MTU of their own are in any case.
+struct RouteFilter {
+    uint32_t longest4;
+    uint32_t longest6;
+};
+
+void appendRoute(Napi::Array &array, const nlmsghdr *message, const RouteFilter &filter) {
     auto *header = static_cast<const rtmsg *>(mnl_nlmsg_get_payload(message));
     if (message->nlmsg_type != RTM_NEWROUTE ||
         (header->rtm_family != AF_INET && header->rtm_family != AF_INET6) ||
@@ -113,6 +119,11 @@ void appendRoute(Napi::Array &array, const nlmsghdr *message) {
     Napi::Env env = array.Env();
     const int family = header->rtm_family;
     Attributes<RTA_MAX + 1> attributes(message, sizeof(*header));
+    Attributes<RTAX_MAX + 1> metrics(attributes.get(RTA_METRICS));
+    if (header->rtm_dst_len > (family == AF_INET ? filter.longest4 : filter.longest6) &&
+        metrics.get(RTAX_MTU) == nullptr) {
+        return;
+    }
     uint32_t table = header->rtm_table; // of those below 256
     attributes.read(RTA_TABLE, table);
     std::string destination = addressText(family, attributes.get(RTA_DST));
@@ -128,7 +139,7 @@ void appendRoute(Napi::Array &array, const nlmsghdr *message) {
         setNumber(route, "prefixLength", header->rtm_dst_len);
         setText(route, "prefsrc", addressText(family, attributes.get(RTA_PREFSRC)));
         setNumberIf(route, "priority", attributes, RTA_PRIORITY);
-        setNumberIf(route, "mtu", Attributes<RTAX_MAX + 1>(attributes.get(RTA_METRICS)), RTAX_MTU);
+        setNumberIf(route, "mtu", metrics, RTAX_MTU);
         return route;
     };
     const nlattr *multipath = attributes.get(RTA_MULTIPATH);
@@ -262,7 +273,11 @@ Napi::Value listAddresses(const Napi::CallbackInfo &info) {
 Napi::Value listRoutes(const Napi::CallbackInfo &info) {
     NetlinkMessage request(RTM_GETROUTE, 0);
     request.extra<rtmsg>()->rtm_family = AF_UNSPEC;
-    return list(info.Env(), "list routes", request, appendRoute);
+    const RouteFilter filter = {info[0].As<Napi::Number>().Uint32Value(),
+                                info[1].As<Napi::Number>().Uint32Value()};
+    return list(info.Env(), "list routes", request, [&filter](Napi::Array &array, const nlmsghdr *message) {
+        appendRoute(array, message, filter);
+    });
 }
 
 Napi::Value listNeighbours(const Napi::CallbackInfo &info) {

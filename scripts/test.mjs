@@ -8,6 +8,7 @@ import { build } from "./build.mjs";
 import { buildEngine29 } from "./engine-29.mjs";
 import { checkHost } from "./lib/checks.mjs";
 import { buildFuzzPlayer } from "./lib/fuzz-library.mjs";
+import { Failure } from "./lib/run.mjs";
 import { elapsed, main } from "./lib/step.mjs";
 import { runSuite, suites } from "./lib/suites.mjs";
 import { lint } from "./lint.mjs";
@@ -18,6 +19,11 @@ import { setupBuild, setupRun, setupTest, setupVm } from "./setup.mjs";
 /** @param {string[]} words */
 function parse(words) {
   const known = suites.map(({ name }) => name);
+  const option = words.find((word) => word.startsWith("-"));
+  if (option !== undefined)
+    throw new Failure(
+      `${option}: no options are taken, only suites (${known.join(", ")}) and parts of names`,
+    );
   const chosen = words.filter((word) => known.includes(word));
   return {
     chosen: suites.filter(({ name, always }) => (chosen.length > 0 ? chosen.includes(name) : always)),

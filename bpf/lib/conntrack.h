@@ -79,7 +79,8 @@ static __always_inline __u32 conntrack_first_timeout(const struct packet *packet
 
 /*
  * Makes the entry of a new connection whose first packet this is, NATed by manip to address and port (host order; 0: the
- * kernel picks one that is free, the packet's own when it can). NULL when conntrack is full or the tuple is taken. refused:
+ * kernel picks one that is free, the packet's own when it can). NULL when conntrack is full or the tuple is taken, or on a kernel
+ * where programs can't make any. refused:
  * no port is free, and the entry is without its NAT; conntrack_expire() it, since it can't be given up before it is
  * inserted. To be released.
  */
@@ -92,6 +93,8 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 	struct bpf_ct_opts options;
 	struct nf_conn *ct;
 
+	if (!makes_connections)
+		return NULL;
 	conntrack_tuple(packet, &tuple);
 	conntrack_options(packet, &options);
 	address_copy(nat_address.all, address);

@@ -23,6 +23,12 @@ SETTING __u32 ipv6_checksum_flag = 0;
 /* BPF_FIB_LOOKUP_MARK where the kernel has it (6.10): policy routing by mark is not learned without it. */
 SETTING __u32 fib_mark_flag = 0;
 
+/*
+ * 0 where the kernel's functions that make connections don't fit each other (nf_nat's takes another type than nf_conntrack's gives, as
+ * their BTF has it): then the kernel makes all of them, and they are learned.
+ */
+SETTING __u32 makes_connections = 1;
+
 /* The cookie of the network namespace that this is for: programs at a cgroup see the sockets of all. */
 SETTING __u64 host_netns_cookie = 0;
 

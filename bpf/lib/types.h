@@ -354,9 +354,10 @@ struct flow_sweep {
 	__u64 closed_idle_ns;  /* TCP entries in FLOW_CLOSED */
 	__u64 udp_idle_ns;
 	__u64 stream_idle_ns; /* UDP entries that have lived for UDP_STREAM_AGE */
+	__u64 learned_before; /* ns of CLOCK_MONOTONIC: delete FLOW_LEARNED entries older than this; 0: none */
 	__u64 entries[2];     /* found alive, IPv4 and IPv6 */
 	__u64 deleted[2];
-	__u64 void_entries[2]; /* deleted because their endpoint or epoch is gone; part of deleted */
+	__u64 void_entries[2]; /* deleted because they hold no more; part of deleted */
 };
 
 struct counter {

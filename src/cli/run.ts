@@ -1,5 +1,4 @@
 import { release } from "node:os";
-import { setFlagsFromString } from "node:v8";
 import { type Config, formatMetricsAddress } from "../config/schema.js";
 import { Daemon } from "../controller/daemon.js";
 import type { EngineState } from "../docker/model.js";
@@ -8,6 +7,7 @@ import { createMetrics } from "../metrics/metrics.js";
 import { type MetricsServer, serveMetrics } from "../metrics/server.js";
 import { scrapeTargets, type TargetGroup } from "../metrics/service_discovery.js";
 import type { Context } from "./context.js";
+import { keepHeapSmall } from "./heap.js";
 import { version } from "./package.js";
 import { preflight, thisHost } from "./preflight.js";
 import { refuseSecondInstance } from "./running.js";
@@ -18,9 +18,7 @@ import { type Ending, endingSignal } from "./signals.js";
  * address; then the daemon itself checks the engine and the uplinks.
  */
 export async function run(config: Config, context: Context): Promise<void> {
-  // What a pass leaves behind is garbage within milliseconds: without this V8 lets three times 16 MB of it pile up first.
-  setFlagsFromString("--semi-space-growth-factor=1");
-  setFlagsFromString("--optimize-for-size");
+  keepHeapSmall();
   preflight(thisHost(), "run");
   await refuseSecondInstance(config.stateDir);
   const log = createLog({ format: config.logFormat, level: config.logLevel });

@@ -190,7 +190,10 @@ export class Daemon implements MetricsSource {
     );
     this.#hostWatch = watch;
     this.#closers.push(() => watch.close());
-    const firewall = new FirewallWatch(() => this.#trigger.fire("firewall", true));
+    const firewall = new FirewallWatch(() => {
+      this.#datapath?.forgetLearned();
+      this.#trigger.fire("firewall", true);
+    });
     this.#firewallWatch = firewall;
     this.#closers.push(() => firewall.close());
   }
@@ -285,7 +288,8 @@ export class Daemon implements MetricsSource {
     return this.#engine.look((networks) => {
       const host = this.#hostLists.look(new Set());
       void this.#lookAtFirewall(networks, host).catch(() => undefined);
-      this.#datapath?.attachAhead(likelyEndpointDevices(networks, host.links));
+      // After a reconnect most are attached, and whom a label leaves to the engine is known.
+      if (this.#plan === undefined) this.#datapath?.attachAhead(likelyEndpointDevices(networks, host.links));
     });
   }
 

@@ -172,7 +172,7 @@ export class Datapath {
       ...result,
       added: result.added + policy.added + xdp.added + host.added,
       removed: result.removed + policy.removed + xdp.removed + host.removed,
-      warnings: [...result.warnings, ...this.#hostSocketWarnings()],
+      warnings: [...result.warnings, ...this.#hostSocketWarnings(), ...this.#kernelWarnings()],
     };
   }
 
@@ -186,6 +186,13 @@ export class Datapath {
     if (obstacle === undefined) return [];
     const message = `processes of the host reach published ports by the engine's own way: ${obstacle}`;
     return [{ code: "host_sockets", message, transient: false }];
+  }
+
+  #kernelWarnings(): PlanWarning[] {
+    if (this.#loaded.makesConnections) return [];
+    const message =
+      "this kernel's conntrack functions don't fit each other: each connection's first packets are the kernel's, and ipvlan containers are neither masqueraded nor published";
+    return [{ code: "connections_learned", message, transient: false }];
   }
 
   /** Connections that a stricter policy may refuse are judged anew at once: what comes next may fail, and be tried again. */
@@ -211,6 +218,11 @@ export class Datapath {
   /** Voids every flow entry: packets find their way anew. */
   bumpEpoch(): number {
     return this.#epoch.raise();
+  }
+
+  /** Rules have changed, and it may be no matter of the plan's: what was learned under others is asked for anew by the next sweep. */
+  forgetLearned(): void {
+    this.#sweep.forgetLearned();
   }
 
   /** Has idle and void flow entries taken out, and the others counted. */

@@ -149,9 +149,9 @@ export class PolicyApplier {
   }
 
   #writeBlocks(blocks: Uint8Array): void {
-    const keys = Buffer.alloc(blocks.length * 4);
-    for (let block = 0; block < blocks.length; block++) keys.writeUInt32LE(block, block * 4);
-    this.maps.source_blocks.kernel.setBatch(keys, blocks);
+    const keys = new Uint32Array(blocks.length);
+    for (let block = 0; block < blocks.length; block++) keys[block] = block;
+    this.maps.source_blocks.kernel.setBatch(new Uint8Array(keys.buffer), blocks);
   }
 
   #setFlags(flags: number, hold: boolean): void {

@@ -66,6 +66,8 @@ export interface LoadedPrograms {
   programs: Readonly<Record<ProgramName, BpfProgram>>;
   /** Whether the endpoints' maps were there already and are used on. */
   adopted: boolean;
+  /** Whether the programs make connections; else the kernel makes all, and they are learned. */
+  makesConnections: boolean;
 }
 
 /**
@@ -80,20 +82,9 @@ export function loadPrograms(options: LoadOptions): LoadedPrograms {
       remedy: "boot a kernel with CONFIG_DEBUG_INFO_BTF=y, as the distributions' are",
     });
   }
-  const object = openObject();
+  const reused = reusableMaps(options);
+  const { object, makesConnections } = loadedObject(options, reused);
   try {
-    for (const [name, value] of Object.entries({
-      ...settings(options.timeouts),
-      ...kernelSettings(release()),
-    })) {
-      if (value !== undefined) object.setConstant(name, constants[name as NumberConstant].encode(value));
-    }
-    object.setConstant("host_netns_cookie", constants.host_netns_cookie.encode(netnsCookie()));
-    for (const name of FLOW_TABLES) object.setMaxEntries(name, options.flowsMax);
-
-    const reused = reusableMaps(options);
-    for (const [name, map] of reused) object.reuseMap(name, map);
-    load(object);
     const maps = new Map<MapName, BpfMap>();
     for (const name of mapNames) {
       const map = object.map(name);
@@ -114,9 +105,57 @@ export function loadPrograms(options: LoadOptions): LoadedPrograms {
       maps: typedMaps((name) => maps.get(name) as BpfMap),
       programs: programs as Record<ProgramName, BpfProgram>,
       adopted: reused.has("endpoints"),
+      makesConnections,
     };
   } finally {
     object.close();
+  }
+}
+
+/**
+ * The object, in the kernel. Some kernels' conntrack functions don't fit each other (Debian's 7.3: nf_conntrack's BTF has a type of its own
+ * for what nf_nat's function wants): there it is loaded without those that make connections.
+ */
+function loadedObject(
+  options: LoadOptions,
+  reused: ReadonlyMap<MapName, BpfMap>,
+): { object: BpfObject; makesConnections: boolean } {
+  try {
+    return { object: loadWith(options, reused, true), makesConnections: true };
+  } catch (error) {
+    if (!isMisfit(error)) throw error;
+    return { object: loadWith(options, reused, false), makesConnections: false };
+  }
+}
+
+/** Whether it is that NAT's function refuses what conntrack's gives it. */
+export function isMisfit(error: unknown): boolean {
+  return /kernel function bpf_ct_set_nat_info \S+ expected pointer to/.test(errorMessage(error));
+}
+
+function loadWith(
+  options: LoadOptions,
+  reused: ReadonlyMap<MapName, BpfMap>,
+  makesConnections: boolean,
+): BpfObject {
+  const object = openObject();
+  try {
+    const numbers = {
+      ...settings(options.timeouts),
+      ...kernelSettings(release()),
+      makes_connections: makesConnections ? 1 : 0,
+    };
+    for (const [name, value] of Object.entries(numbers)) {
+      if (value !== undefined) object.setConstant(name, constants[name as NumberConstant].encode(value));
+    }
+    object.setConstant("host_netns_cookie", constants.host_netns_cookie.encode(netnsCookie()));
+    for (const name of FLOW_TABLES) object.setMaxEntries(name, options.flowsMax);
+    for (const [name, map] of reused) object.reuseMap(name, map);
+    load(object);
+    return object;
+  } catch (error) {
+    object.close();
+    throw error;
   }
 }
 

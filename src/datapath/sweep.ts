@@ -7,8 +7,9 @@ import { FAMILY_INDEX } from "./families.js";
 const NS_PER_S = 1_000_000_000n;
 /** An entry is left alone for this long after its time, so that conntrack's own entry goes first. */
 const GRACE_S = 5;
-/** A walk of the table holds up the daemon: it may take a hundredth of the time. */
+/** A walk of the table holds up the daemon: it may take a hundredth of the time; a tenth where rules have changed. */
 const DUTY = 100;
+const DUTY_AFTER_RULES = 10;
 
 /** Runs the kernel's sweep. A program of bpf/flow_sweep.bpf.c, or a test's own. */
 export type SweepProgram = Pick<BpfProgram, "run">;
@@ -23,6 +24,7 @@ export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
     closedIdleNs: ns(timeouts.tcpClose),
     udpIdleNs: ns(timeouts.udp),
     streamIdleNs: ns(timeouts.udpStream),
+    learnedBefore: 0n,
     entries: [0n, 0n],
     deleted: [0n, 0n],
     voidEntries: [0n, 0n],
@@ -31,8 +33,11 @@ export function sweepRequest(timeouts: ConntrackTimeouts): FlowSweep {
 
 /** Keeps the flow tables free of what is over and knows how full they are. The walk itself is the kernel's. */
 export class Sweep {
-  readonly #request: Buffer;
+  readonly #request: FlowSweep;
   #next = 0;
+  #nextAfterRules = 0;
+  /** ns of CLOCK_MONOTONIC; 0: there is nothing to ask for anew. */
+  #learnedBefore = 0n;
   #entries: PerFamily<number> = { 4: 0, 6: 0 };
   #countedAt = 0;
   #deleted = 0;
@@ -46,7 +51,7 @@ export class Sweep {
     timeouts: ConntrackTimeouts,
     private readonly now: () => number = () => performance.now(),
   ) {
-    this.#request = flowSweepCodec.encode(sweepRequest(timeouts));
+    this.#request = sweepRequest(timeouts);
   }
 
   /** Entries that the last walk left. */
@@ -75,16 +80,29 @@ export class Sweep {
   }
 
   /**
+   * Rules have changed: the next walk takes out what was learned until now, and is not long in coming. An engine (20.10) takes the rules
+   * that keep networks apart out and puts them back when it makes a network; what is let through meanwhile must not go on afterwards.
+   */
+  forgetLearned(): void {
+    this.#learnedBefore = process.hrtime.bigint();
+  }
+
+  /**
    * Walks the tables, unless the last walk took so long that it is too early.
    * @throws NativeError where the kernel refuses
    */
   tick(): void {
     const started = this.now();
-    if (started < this.#next) return;
+    const learnedBefore = this.#learnedBefore;
+    if (started < (learnedBefore === 0n ? this.#next : this.#nextAfterRules)) return;
     const before = this.counters();
-    const result = flowSweepCodec.decode(this.program.run(this.#request).context);
+    const request = flowSweepCodec.encode({ ...this.#request, learnedBefore });
+    const result = flowSweepCodec.decode(this.program.run(request).context);
     const after = this.counters();
-    this.#next = started + (this.now() - started) * DUTY;
+    this.#learnedBefore = 0n;
+    const took = this.now() - started;
+    this.#next = started + took * DUTY;
+    this.#nextAfterRules = started + took * DUTY_AFTER_RULES;
     const entries = result.entries.map(Number);
     this.#entries = perFamily((family) => entries[FAMILY_INDEX[family]] ?? 0);
     this.#deleted += result.deleted.reduce((sum, n) => sum + Number(n), 0);

@@ -27,14 +27,22 @@ export class EngineConnection {
   #exchange: Exchange | undefined;
   #failed: Error | undefined;
 
-  /** @param over called once, when it is of no more use */
+  /**
+   * @param idleMs for how long it stays open while it is asked nothing
+   * @param over called once, when it is of no more use
+   */
   constructor(
     address: EngineAddress,
+    idleMs: number,
     private readonly over: () => void,
   ) {
     this.#socket = open(address);
     this.#host = address.kind === "unix" ? "docker" : hostHeader(address);
     this.#socket.setNoDelay(true);
+    // An exchange has limits of its own.
+    this.#socket.setTimeout(idleMs, () => {
+      if (this.#exchange === undefined) this.#end(new Error("it was idle"));
+    });
     this.#socket.on("data", (data) => this.#read(data));
     this.#socket.on("error", (error) => this.#end(error));
     this.#socket.on("end", () => this.#finish());

@@ -41,10 +41,14 @@ export class EngineHttp {
   readonly #waiting: (() => void)[] = [];
   #closed = false;
 
-  /** @param maxConnections open at a time; who asks for more waits */
+  /**
+   * @param maxConnections open at a time; who asks for more waits
+   * @param idleMs for how long one that is asked nothing stays open
+   */
   constructor(
     private readonly address: EngineAddress,
     private readonly maxConnections: number,
+    private readonly idleMs = 60_000,
   ) {}
 
   /**
@@ -119,7 +123,7 @@ export class EngineHttp {
   }
 
   #open(): EngineConnection {
-    const connection = new EngineConnection(this.address, () => {
+    const connection = new EngineConnection(this.address, this.idleMs, () => {
       this.#connections.delete(connection);
       const at = this.#idle.indexOf(connection);
       if (at !== -1) this.#idle.splice(at, 1);

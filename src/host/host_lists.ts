@@ -9,7 +9,7 @@ import {
   type NetLink,
   netnsIds,
 } from "../native/index.js";
-import { defaultRoutes, routeMtus } from "./routes.js";
+import { defaultRoutes, LONGEST_DEFAULT_PREFIX, routeMtus } from "./routes.js";
 import type { DefaultRoute, HostState } from "./state.js";
 
 interface Routes {
@@ -142,7 +142,7 @@ export class HostLists {
 }
 
 function routesOf(before: Routes): Routes {
-  const routes = listRoutes();
+  const routes = listRoutes(LONGEST_DEFAULT_PREFIX);
   return {
     defaultRoutes: sameIfEqual(before.defaultRoutes, defaultRoutes(routes)),
     routeMtus: sameIfEqual(before.routeMtus, routeMtus(routes)),

@@ -91,7 +91,7 @@ export interface Addon {
   listLinks(): NetLink[];
   getLinks(ifindexes: number[]): NetLink[];
   listAddresses(): NetAddress[];
-  listRoutes(): NetRoute[];
+  listRoutes(longest4: number, longest6: number): NetRoute[];
   listNeighbours(): NetNeighbour[];
   firewallGeneration(): number;
   netnsIds(paths: string[]): (number | undefined)[];

@@ -84,9 +84,15 @@ export function listAddresses(): NetAddress[] {
   return addon().listAddresses();
 }
 
-/** All routes of all tables, IPv4 and IPv6, cached ones left out. */
-export function listRoutes(): NetRoute[] {
-  return addon().listRoutes();
+/**
+ * The routes of all tables, IPv4 and IPv6, cached ones left out.
+ * @param longest only those with prefixes up to this length, and those that have an MTU of their own: a host with a thousand containers
+ *   has thousands of others
+ */
+export function listRoutes(
+  longest: { readonly 4: number; readonly 6: number } = { 4: 32, 6: 128 },
+): NetRoute[] {
+  return addon().listRoutes(longest[4], longest[6]);
 }
 
 /** The ARP and neighbour discovery caches. */

@@ -204,6 +204,7 @@ export interface PlanWarning {
     | "bridging_filtered"
     | "firewall_ignored"
     | "connections_filtered"
+    | "connections_learned"
     | "dials_filtered"
     | "host_sockets"
     | "forwarding_off"

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { type Control, FlowState } from "../../src/generated/types.js";
+import { type Control, FlowOrigin, FlowState } from "../../src/generated/types.js";
 import type { Family } from "../../src/ip.js";
 import { trackByKernel } from "./lib/conntrack.js";
 import { published, slot, useDatapath } from "./lib/datapath.js";
@@ -121,6 +121,20 @@ onBothFamilies("the sweep of the flow table", datapath, (on) => {
     });
     expect(on.flows()).toEqual([]);
     expect(datapath.flowTableCounters(on.family)).toEqual({ inserted: 4, deleted: 4 });
+  });
+
+  test("what was learned before a time is void, what was made or learned since is not", () => {
+    idleFor(60);
+    const now = process.hrtime.bigint();
+    for (const { key } of on.flows())
+      if (key.proto === protocolNumber.udp) on.changeFlow(key, { origin: FlowOrigin.LEARNED });
+    expect(datapath.sweep({ learnedBefore: now - 70n * second })).toMatchObject({ entries: entries(4) });
+    expect(datapath.sweep({ learnedBefore: now - 50n * second })).toMatchObject({
+      entries: entries(2),
+      deleted: entries(2),
+      voidEntries: entries(2),
+    });
+    expect(protocols()).toEqual([protocolNumber.tcp, protocolNumber.tcp]);
   });
 
   test("void and idle together count once", () => {

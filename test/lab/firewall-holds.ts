@@ -78,7 +78,7 @@ export async function expectStopped(
 }
 
 /** When a stream that is about to be stopped last brought something. */
-async function lastMoved(live: Live<StreamAnswer>): Promise<number> {
+export async function lastMoved(live: Live<StreamAnswer>): Promise<number> {
   let [received, at] = [live.received, performance.now()];
   return until(
     "the stream is stopped",

@@ -2,7 +2,14 @@
 
 import { expect, it } from "vitest";
 import type { LoadAnswer, TcpAnswer } from "./answers.js";
-import { connect, expectRefused, expectStopped, port, serve as serveEcho } from "./firewall-holds.js";
+import {
+  connect,
+  expectRefused,
+  expectStopped,
+  lastMoved,
+  port,
+  serve as serveEcho,
+} from "./firewall-holds.js";
 import {
   addresses,
   enginesToTest,
@@ -14,6 +21,7 @@ import {
   sleep,
   until,
 } from "./lib/index.js";
+import { serveLive, stream } from "./streams.js";
 import { onEveryEngine, type Stage } from "./suite.js";
 
 const warning = "connections_filtered";
@@ -199,7 +207,33 @@ const stock = (stage: Stage) => {
 };
 
 const options = { images: ["busybox", "nginx"], before: serve } as const;
-onEveryEngine("the engine's own rules", options, stock);
+onEveryEngine("the engine's own rules", options, (stage) => {
+  stock(stage);
+
+  // As it does itself for some milliseconds whenever it makes a network.
+  it.runIf(stage.kind === "20.10")(
+    "keep networks apart again as soon as the engine has put them back",
+    async () => {
+      const { lab, fairway } = stage;
+      const { engine, disposers } = lab;
+      const jump = ["FORWARD", "-j", "DOCKER-ISOLATION-STAGE-1"];
+      for (const network of ["one", "two"]) {
+        await engine.createNetwork(network);
+        await engine.run("busybox", { name: network, network });
+        await fairway.knows(network, network);
+      }
+      const [left, right] = [await engine.container("one"), await engine.container("two")];
+      await serveLive("stream", right.namespace, port.download, disposers);
+      await iptables(lab, "-D", ...jump);
+      const to = { host: right.address(), port: port.download };
+      const live = await stream("download", left.namespace, to, 4_000_000, undefined, disposers);
+      const taken = await fairway.pathTaken("one", () => live.moves());
+      expect(taken.receive.fast, "it was learned").toBeGreaterThan(0);
+      await iptables(lab, "-I", ...jump);
+      await lastMoved(live);
+    },
+  );
+});
 onEveryEngine(
   "the engine's own rules without docker-proxy",
   { ...options, oneEngine: true, userlandProxy: false },

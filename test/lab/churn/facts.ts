@@ -1,7 +1,13 @@
 // Who may answer where, and since when until when: what probes saw is judged by it afterwards.
 
-/** What may be true for a while: "port 20001" or "address 172.28.1.10" is some container's, "outside" is open to it. */
-export type Place = `port ${number}` | `address ${string}` | "outside";
+/**
+ * What may be true for a while: "port 20001" or "address 172.28.1.10" is some container's, "outside" is open to it, "apart" nobody is
+ * kept.
+ */
+export type Place = `port ${number}` | `address ${string}` | "outside" | "apart";
+
+/** Whose doing it is that networks are not kept apart. */
+export const ENGINE = "the engine";
 
 /** What a probe saw: somebody answered at a place, asked not before `from`, answered at `to` (ms of the epoch). */
 export interface Sighting {

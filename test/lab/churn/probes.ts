@@ -3,7 +3,7 @@
 import { Random } from "../../fuzz/lib/random.js";
 import { addresses, addresses6, type Background, type Disposers, sleep } from "../lib/index.js";
 import type { Question } from "../reachability/peer.js";
-import type { Place, Sighting } from "./facts.js";
+import { ENGINE, type Place, type Sighting } from "./facts.js";
 import { addressPool, type Net, nets, portPool, type StableName, stable, type World } from "./world.js";
 
 /** Long enough on a machine as busy as it likes. */
@@ -24,6 +24,15 @@ interface Probe {
   /** The name that has to answer; null: nobody may; a place: whoever has it may. */
   readonly expected: StableName | Place | null;
 }
+
+/** Somebody was reached who must not be. */
+export const asTrespass = ({ how, name, from, to }: Omit<Sighting, "place">): Sighting => ({
+  place: "apart",
+  name: ENGINE,
+  from,
+  to,
+  how: `${how} (${name})`,
+});
 
 const isStable = (expected: Probe["expected"]): expected is StableName =>
   expected !== null && expected in stable;
@@ -78,8 +87,10 @@ const AT_ONCE = 90;
 /** Asks until it is stopped. */
 export class Probes {
   readonly sightings: Sighting[] = [];
-  /** What had to be answered and was not, and what was answered though it must not; a line each. */
+  /** What had to be answered and was not; a line each. */
   readonly wrong: string[] = [];
+  /** What was answered though nobody may. */
+  readonly trespasses: Sighting[] = [];
   asked = { must: 0, may: 0, answered: 0 };
   readonly #random: Random;
   readonly #flows: { who: string; process: Background }[] = [];
@@ -159,8 +170,7 @@ export class Probes {
     }
     this.asked.may++;
     if (!answered) return;
-    if (expected === null)
-      this.wrong.push(`${how}: ${answer}, and nobody may answer, ${new Date(to).toISOString()}`);
+    if (expected === null) this.trespasses.push(asTrespass({ how, name: answer, from, to }));
     else this.sightings.push({ place: expected, name: answer, from, to, how });
   }
 

@@ -9,6 +9,9 @@ import type { Namespace } from "./namespace.js";
 import { agent, fairwayMain } from "./paths.js";
 import { Background, type Result, type RunOptions, until } from "./process.js";
 
+/** As on an emulated processor. */
+const isSlow = process.env.FAIRWAY_LAB_PATIENCE !== undefined;
+
 /** How to start it. */
 export interface FairwayOptions {
   /** More arguments for `fairway run`. */
@@ -68,10 +71,21 @@ export class Fairway {
   ) {}
 
   /**
-   * Starts it and waits for `ready`.
+   * Starts it and waits for `ready`. Where everything takes its time (test/vm) an engine may not answer in that which it has: there it is
+   * started anew, as a service manager does.
    * @throws CommandError with what it said when it ends before that
    */
   static async start(place: FairwayPlace, options: FairwayOptions = {}): Promise<Fairway> {
+    for (let attempts = isSlow ? 5 : 1; ; attempts--) {
+      try {
+        return await Fairway.#start(place, options);
+      } catch (error) {
+        if (attempts <= 1 || !String(error).includes("engine did not answer")) throw error;
+      }
+    }
+  }
+
+  static async #start(place: FairwayPlace, options: FairwayOptions): Promise<Fairway> {
     if (!existsSync(fairwayMain)) throw new Error(`${fairwayMain} is missing: run \`npm run build\``);
     const command = [process.execPath, fairwayMain, ...runArguments(place), ...(options.args ?? [])];
     const child = new Background(place.host.enter(command), options.env ? { env: options.env } : {});

@@ -4,7 +4,12 @@ import { Applier } from "../../../src/datapath/apply.js";
 import type { Attachments } from "../../../src/datapath/links.js";
 import { MapReader } from "../../../src/datapath/map_reader.js";
 import type { PlacedEndpoint } from "../../../src/datapath/slots.js";
-import { type EndpointCounters, endpointCountersCodec, Reason } from "../../../src/generated/index.js";
+import {
+  type EndpointCounters,
+  endpointCountersCodec,
+  HostOutcome,
+  Reason,
+} from "../../../src/generated/index.js";
 import type { Plan } from "../../../src/plan/types.js";
 import { dual, endpoint, fakeMaps, ip, planOf, port } from "./scene.js";
 
@@ -31,15 +36,20 @@ async function scene(plan: Plan) {
   const kernel = fakeMaps();
   const applier = new Applier(kernel.maps, attachments, { debug() {}, warn() {} } as unknown as Logger);
   let placed: PlacedEndpoint[] = [];
+  let current = plan;
   const reader = new MapReader(kernel.maps, {
     placed: () => placed,
-    plan: () => plan,
+    plan: () => current,
     failedWrites: (map) => applier.failedWrites(map),
     policyEntries: () => undefined,
     sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5 },
   });
   ({ placed } = await applier.apply(plan));
-  return { ...kernel, reader };
+  const use = (next: Plan, nextPlaced: PlacedEndpoint[]) => {
+    current = next;
+    placed = nextPlaced;
+  };
+  return { ...kernel, reader, applier, use };
 }
 
 /** One CPU's counters: every figure told from the others. */
@@ -161,6 +171,66 @@ describe("MapReader", () => {
     const readings = Array.from({ length: counted().size }, counted);
     expect(readings.at(-1)?.get("ports_ipv4")).toBe(2);
     expect(readings.every((all) => all.size === readings[0]?.size)).toBe(true);
+  });
+
+  it("reads what is there now, however often it was read before and whatever came, went or changed its name", async () => {
+    let plan = planOf([one, two], { ports: [port(one, 8080)] });
+    const { reader, maps, applier, use } = await scene(plan);
+    const put = (slot: number, reason: number, packets: bigint) =>
+      maps.reasons.set({ slot, direction: 0, verdict: 1, reason }, { packets, bytes: 0n });
+    const told = () =>
+      reader.reasons().map(({ container, reason, packets }) => [container, reason, packets].join(" "));
+    put(0, Reason.FRAGMENT, 1n);
+    put(1, Reason.FRAGMENT, 2n);
+    put(1, Reason.NO_FLOW, 3n);
+    expect(told()).toEqual(["container1 fragment 1", "container2 fragment 2", "container2 no_flow 3"]);
+    put(1, Reason.FRAGMENT, 20n);
+    maps.reasons.kernel.delete(
+      maps.reasons.key.encode({ slot: 0, direction: 0, verdict: 1, reason: Reason.FRAGMENT }),
+    );
+    expect(told()).toEqual(["container2 fragment 20", "container2 no_flow 3"]);
+    expect(reader.ports()).toBe(reader.ports());
+
+    plan = planOf([one, { ...two, container: "renamed" }], { ports: [port(two, 8081)] });
+    use(plan, (await applier.apply(plan)).placed);
+    expect(told()).toEqual(["renamed fragment 20", "renamed no_flow 3"]);
+    expect(reader.endpoints().map(({ container }) => container)).toEqual(["container1", "renamed"]);
+    expect(reader.ports()).toMatchObject([{ container: "renamed", port: 8081 }]);
+  });
+
+  it("tells which published ports the host's processes have dialled, by what became of it", async () => {
+    const dialled = (number: number, address = "0.0.0.0") => ({
+      ...port(one, number, { address }),
+      loopback: "proxied" as const,
+      addresses: "proxied" as const,
+      keepSource: true,
+      source: undefined,
+    });
+    const plan = { ...planOf([one]), hostPorts: [dialled(80), dialled(81), dialled(81, "198.18.0.1")] };
+    const { reader, fake, maps } = await scene(plan);
+    const { key, value } = maps.host_port_counters;
+    const put = (address: string, number: number, led: bigint, bound: bigint) => {
+      const sockets = Array.from({ length: value.size / 8 }, (_, outcome) =>
+        outcome === HostOutcome.LED ? led : outcome === HostOutcome.BOUND ? bound : 0n,
+      );
+      const bytes = value.encode({ sockets });
+      fake("host_port_counters").set(
+        key.encode({ address, port: number, proto: 6 }),
+        Buffer.concat([bytes, bytes]),
+      );
+    };
+    put("::ffff:198.18.0.1", 81, 5n, 1n);
+    put("::ffff:0.0.0.0", 99, 7n, 0n);
+    for (let times = 0; times < 2; times++)
+      expect(reader.hostPorts()).toEqual([
+        expect.objectContaining({
+          address: "198.18.0.1",
+          port: 81,
+          container: "container1",
+          led: 10,
+          left: { bound: 2 },
+        }),
+      ]);
   });
 
   it("names the published ports", async () => {

@@ -6,11 +6,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Logger } from "pino";
-import { expect, onTestFinished, test } from "vitest";
+import { expect, onTestFinished, test, vi } from "vitest";
 import { Datapath } from "../../../src/datapath/datapath.js";
 import { familyMaps } from "../../../src/datapath/families.js";
 import { Pins } from "../../../src/datapath/pins.js";
-import { kernelSettings } from "../../../src/datapath/programs.js";
+import { isMisfit, kernelSettings } from "../../../src/datapath/programs.js";
 import {
   FLOW_TICK_SHIFT,
   type Flow,
@@ -107,6 +107,23 @@ test("keeps the endpoints over a flow table of another size, and counts anew", a
   second.close();
 }, 60_000);
 
+test("voids the flows twice when a policy gets stricter: at once, and for what was judged before and is learned after it", async () => {
+  const { open, pins } = scene();
+  const plan = devices();
+  const datapath = open();
+  await datapath.apply(plan);
+  const control = closing(BpfMap.openPinned(pins.map("control")));
+  const { key, value } = mapDefinitions.control;
+  const epoch = () => value.decode(control.get(key.encode(0)) ?? Buffer.alloc(value.size)).epoch;
+  const before = epoch();
+  const deny = [{ address: "192.0.2.0", prefixLength: 24 }];
+  await datapath.apply({ ...plan, policy: { ...plan.policy, sources: { allow: [], deny } } });
+  expect(epoch()).toBeGreaterThan(before);
+  await vi.waitFor(() => expect(epoch()).toBe(before + 2), { timeout: 10_000 });
+  datapath.close();
+  expect(epoch()).toBe(before + 2);
+}, 60_000);
+
 test("has idle and void flows of both families swept out by the kernel, and the others counted", async () => {
   const { open, pins } = scene();
   // Shorter than the kernel's: no entry can be older than the machine, which may just have started.
@@ -199,4 +216,15 @@ test.each([
   ["7.0.1", 32, 128],
 ])("a kernel %s is asked for no more than it knows", (kernel, mark, ipv6) => {
   expect(kernelSettings(kernel)).toEqual({ fib_mark_flag: mark, ipv6_checksum_flag: ipv6 });
+});
+
+test("a kernel whose conntrack functions don't fit each other is told from one that lacks them", () => {
+  const refused =
+    "load program parent_egress: Invalid argument (EINVAL): kernel function bpf_ct_set_nat_info R1 expected pointer to STRUCT nf_conn___init but R1 has a pointer to STRUCT nf_conn___init";
+  expect(isMisfit(new Error(refused))).toBe(true);
+  expect(isMisfit(new Error(`the kernel lacks conntrack functions for BPF programs (${refused})`))).toBe(
+    true,
+  );
+  expect(isMisfit(new Error("calling invalid kernel function bpf_ct_set_nat_info"))).toBe(false);
+  expect(isMisfit(new Error("Permission denied (EACCES)"))).toBe(false);
 });

@@ -9,10 +9,12 @@ import { fakeMaps } from "./scene.js";
 class FakeSweep implements SweepProgram {
   asked: FlowSweep | undefined;
   runs = 0;
+  takes: () => void = () => undefined;
   found: Pick<FlowSweep, "entries" | "deleted"> = { entries: [0n, 0n], deleted: [0n, 0n] };
 
   run(context: Uint8Array) {
     this.runs++;
+    this.takes();
     this.asked = flowSweepCodec.decode(Buffer.from(context));
     const answer = { ...this.asked, ...this.found };
     return { returnValue: 0, context: flowSweepCodec.encode(answer) };
@@ -58,6 +60,26 @@ describe("sweepRequest", () => {
 });
 
 describe("Sweep", () => {
+  it("takes out, once, what was learned before rules changed, and soon", () => {
+    const { program, sweep, wait } = scene();
+    program.takes = () => wait(20);
+    sweep.tick();
+    expect(program.asked?.learnedBefore).toBe(0n);
+    sweep.forgetLearned();
+    const asked = process.hrtime.bigint();
+    wait(100);
+    sweep.tick();
+    expect(program.runs).toBe(1);
+    wait(100);
+    sweep.tick();
+    expect(program.runs).toBe(2);
+    expect(Number(asked - (program.asked?.learnedBefore ?? 0n))).toBeGreaterThanOrEqual(0);
+    expect(program.asked?.learnedBefore).not.toBe(0n);
+    wait(10_000);
+    sweep.tick();
+    expect(program.asked?.learnedBefore).toBe(0n);
+  });
+
   it("asks the kernel, and tells what it found by family", () => {
     const { program, sweep } = scene();
     expect(sweep).toMatchObject({ countedAt: 0, deleted: 0 });

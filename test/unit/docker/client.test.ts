@@ -3,9 +3,10 @@ import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type RequestListener, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { engineAddress } from "../../../src/docker/address.js";
 import { EngineClient, type EngineEvent, parseEvent } from "../../../src/docker/client.js";
+import { EngineHttp } from "../../../src/docker/http.js";
 import { UserError } from "../../../src/errors.js";
 import { fixture, fixtureNames } from "./fixtures.js";
 
@@ -198,6 +199,19 @@ describe("requests", () => {
     abort.abort();
     expect(await others).toEqual(Array.from({ length: 40 }, () => 1));
     expect(new Set(await Promise.all(stuck))).toEqual(new Set(["Error: aborted"]));
+  });
+
+  it("leave no connection open that is asked nothing for long", async () => {
+    const { path, server } = await engine((_request, response) => response.end("[]"));
+    const http = new EngineHttp(engineAddress(`unix://${path}`, {}), 4, 20);
+    const asked = Array.from({ length: 8 }, () =>
+      http.json("/networks", { timeoutMs: 10_000, maxBytes: 100 }),
+    );
+    await Promise.all(asked);
+    const open = () => new Promise<number>((resolve) => server.getConnections((_, count) => resolve(count)));
+    await vi.waitFor(async () => expect(await open()).toBe(0), { timeout: 10_000 });
+    expect(await http.json("/networks", { timeoutMs: 10_000, maxBytes: 100 })).toEqual([]);
+    http.close();
   });
 
   it("end when the client is closed, those that wait for a connection too", async () => {

@@ -122,6 +122,52 @@ describe("metrics", () => {
     expect(samples(text, "fairway_docker_disconnects_total")).toEqual(["fairway_docker_disconnects_total 2"]);
   });
 
+  it("writes over a scrape's text only once nobody needs it any more", async () => {
+    const { source, metrics } = setUp();
+    const packets = (count: number) => ({
+      fast: { packets: count, bytes: 0 },
+      slow: { packets: 0, bytes: 0 },
+    });
+    const line = (count: number) =>
+      `receive_packets_total{container="web",project="",network="bridge",path="fast"} ${count}\n`;
+    const next = async (count: number) => {
+      source.endpoints = [endpoint({ receive: packets(count) })];
+      const { pieces, done } = await metrics.scrape();
+      return { done, text: () => Buffer.concat(pieces).toString() };
+    };
+    const slow = await next(1);
+    const quick = await next(2);
+    quick.done();
+    const third = await next(3);
+    expect(slow.text()).toContain(line(1));
+    expect(third.text()).toContain(line(3));
+    slow.done();
+    third.done();
+    await next(4);
+    expect(third.text()).toContain(line(4));
+  });
+
+  it("keeps to one series each while containers come, go and take each other's names", async () => {
+    const { source, scrape } = setUp();
+    const of = (...names: string[]) =>
+      names.map((container, slot) => endpoint({ slot, container, endpointId: `${slot}` }));
+    for (const names of [
+      ["a", "b", "c"],
+      ["a", "c"],
+      ["c", "a", "d"],
+      [],
+      ["d"],
+      ["d", "d", "a"],
+      ["a", "d"],
+    ]) {
+      source.endpoints = of(...names);
+      const series = samples(await scrape(), "fairway_endpoint_masqueraded");
+      const told = series.map((one) => [/container="(\w)"/.exec(one)?.[1], one.split(" ").at(-1)]);
+      const times = (name: string) => names.filter((one) => one === name).length;
+      expect(told).toEqual([...new Set(names)].map((name) => [name, `${times(name)}`]));
+    }
+  });
+
   it("forgets a removed container at the next scrape", async () => {
     const { source, scrape } = setUp();
     source.endpoints = [endpoint({ container: "gone" })];

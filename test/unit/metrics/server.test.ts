@@ -1,5 +1,5 @@
 import { request } from "node:http";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { UserError } from "../../../src/errors.js";
 import { type MetricsServer, serveMetrics } from "../../../src/metrics/server.js";
 import type { TargetGroup } from "../../../src/metrics/service_discovery.js";
@@ -51,6 +51,25 @@ describe("serveMetrics", () => {
     });
     expect((await get(server, "/metrics?name[]=x")).status).toBe(200);
     expect(await get(server, "/metrics", "HEAD")).toMatchObject({ status: 200, body: "" });
+  });
+
+  it("serves a long scrape whole, and says when its text is needed no more: also where the client has gone", async () => {
+    let done = 0;
+    const pieces = Array.from({ length: 200 }, (_, i) => Buffer.alloc(100_000, `${i % 10}`));
+    const server = await serve({ scrape: async () => ({ pieces, done: () => void done++ }) });
+    const { body } = await get(server, "/metrics");
+    expect(body === Buffer.concat(pieces).toString()).toBe(true);
+    await vi.waitFor(() => expect(done).toBe(1), { timeout: 10_000 });
+    await new Promise<void>((resolve) => {
+      const gone = request({ ...server.address, path: "/metrics", agent: false }, (response) =>
+        response.once("data", () => gone.destroy()),
+      );
+      gone
+        .on("close", resolve)
+        .on("error", () => undefined)
+        .end();
+    });
+    await vi.waitFor(() => expect(done).toBe(2), { timeout: 10_000 });
   });
 
   it("is healthy at once and ready when told so", async () => {

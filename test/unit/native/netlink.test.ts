@@ -162,6 +162,22 @@ describe("routes", () => {
     expect(to("198.19.9.0", 24)).toMatchObject([{ type: 7 }]);
     expect(to("::", 0)).toMatchObject([{ family: 6, gateway: "2001:db8::fe", oif }]);
     expect(to("198.18.0.1", 32)).toMatchObject([{ table: 255, type: 2 }]);
+    // Of each family up to a length, and those with an MTU of their own.
+    for (const longest of [
+      { 4: 0, 6: 3 },
+      { 4: 16, 6: 64 },
+      { 4: 31, 6: 0 },
+    ])
+      expect(listRoutes(longest)).toEqual(
+        routes.filter(
+          ({ family, prefixLength, mtu }) => prefixLength <= longest[family] || mtu !== undefined,
+        ),
+      );
+    expect(listRoutes({ 4: 0, 6: 0 }).map(({ destination }) => destination)).toEqual([
+      "0.0.0.0",
+      "198.19.5.0",
+      "::",
+    ]);
   });
 });
 

@@ -18,8 +18,8 @@ import {
 import { asks, createLanNetwork, echo, pings, seenAs } from "../../lab/parents.js";
 import { ip } from "../../lab/ways.js";
 
-/** The machine's last part that is the gateway of each VLAN, and the host's where it is in it. */
-const last = { gateway: 3, host: 2 } as const;
+/** The machine's last part that is the gateway of each VLAN, and the host's where it is in it: none that the engine gives away. */
+const last = { gateway: 3, host: 200 } as const;
 const containers = { 20: ["a20", "b20"], 30: ["a30", "b30"], 40: ["a40", "b40"] } as const;
 
 let lab: Lab;
@@ -95,7 +95,11 @@ beforeAll(async () => {
   await createVlanNetwork("ipvlan", 40);
   await addAddresses(lab.host, "eth0.40", 40, last.host);
   await Promise.all([
-    lab.engine.run("busybox", { name: "plain", network: "lan", args: ["--ip", "198.18.2.64"] }),
+    lab.engine.run("busybox", {
+      name: "plain",
+      network: "lan",
+      args: ["--ip", "198.18.2.64", "--ip6", "2001:db8:2::64"],
+    }),
     lab.engine.run("busybox", { name: "counted", network: "vlan20" }),
     ...Object.entries(containers).flatMap(([vlan, names]) => names.map((name) => runIn(Number(vlan), name))),
   ]);
