@@ -12,8 +12,14 @@ const datapath = useDatapath();
 const { device } = datapath;
 const { syn, ack } = tcpFlag;
 
-/** Given elsewhere: by the policy (policy.test.ts, xdp.test.ts), and where it takes a device (live.test.ts). */
-const elsewhere = ["bad_header", "martian", "source_denied", "port_denied", "limited", "rewrite_failed"];
+/**
+ * Given elsewhere: by the policy (policy.test.ts, xdp.test.ts), where it takes a device (live.test.ts), and between networks on parents
+ * (parents-routed.test.ts).
+ */
+const elsewhere = [
+  ...["bad_header", "martian", "source_denied", "port_denied", "limited", "rewrite_failed"],
+  "unreachable",
+];
 /** flow_table_full takes a table that can be full. */
 const ofFullTable = "flow_table_full";
 
