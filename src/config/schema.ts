@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Network } from "../networks.js";
 import { formatNetwork, parseNetwork } from "../networks.js";
-import { XDP_MODES, type XdpMode } from "../plan/policy.js";
+import { XDP_MODES, type XdpMode } from "../plan/policy_types.js";
 import {
   HOST_SOCKETS_MODES,
   type HostSocketsMode,

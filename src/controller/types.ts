@@ -1,9 +1,8 @@
 import type { Logger } from "pino";
 import type { DatapathReader } from "../datapath/reader.js";
 import type { EngineState } from "../docker/model.js";
-import type { LeftToEngine } from "../plan/labels.js";
-import type { PolicyOptions } from "../plan/policy.js";
-import type { HostSocketsMode, Mode, PlanWarning, TrustFirewallMode } from "../plan/types.js";
+import type { PolicyOptions } from "../plan/policy_types.js";
+import type { HostSocketsMode, LeftToEngine, Mode, PlanWarning, TrustFirewallMode } from "../plan/types.js";
 
 /** What the daemon needs to know; the command line's configuration carries more and is assignable to it. */
 export interface DaemonConfig extends PolicyOptions {

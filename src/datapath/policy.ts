@@ -1,7 +1,7 @@
 import type { Logger } from "pino";
 import { type MapName, mapDefinitions } from "../generated/index.js";
 import { FAMILIES, type Family, familyOf } from "../ip.js";
-import type { PlannedPolicy, SourceList } from "../plan/policy.js";
+import type { PlannedPolicy, SourceList } from "../plan/policy_types.js";
 import type { RawEntry } from "./actual.js";
 import { writeFitting } from "./fitting.js";
 import type { Maps } from "./maps.js";

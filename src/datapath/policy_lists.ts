@@ -9,7 +9,7 @@ import {
 } from "../generated/index.js";
 import { type Family, familyOf, parseAddress } from "../ip.js";
 import { formatNetwork, type Network } from "../networks.js";
-import type { PlannedPolicy, PlannedPortPolicy, SourceList } from "../plan/policy.js";
+import type { PlannedPolicy, PlannedPortPolicy, SourceList } from "../plan/policy_types.js";
 import type { RawEntry } from "./actual.js";
 
 export const policyMaps = {

@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { errorCode, errorMessage } from "../errors.js";
 import { UplinkXdpFlags } from "../generated/index.js";
 import { BpfLink, type BpfProgram } from "../native/index.js";
-import type { PlannedXdp } from "../plan/policy.js";
+import type { PlannedXdp } from "../plan/policy_types.js";
 import type { Maps } from "./maps.js";
 import { type Pins, unpin } from "./pins.js";
 

@@ -2,7 +2,7 @@
 import { nearest } from "../config/nearest.js";
 import type { EngineNetwork, EngineState } from "../docker/model.js";
 import { compareText, printable, quoted } from "../text.js";
-import type { PlanWarning } from "./types.js";
+import type { LeftToEngine, PlanWarning } from "./types.js";
 
 const PREFIX = "fairway.";
 export const ENABLE = "fairway.enable";
@@ -29,13 +29,6 @@ const WORDS = new Map([
 ]);
 
 export type Labels = Readonly<Record<string, string>>;
-
-/** A container, or all of a network's, that a label keeps off the fast path. */
-export interface LeftToEngine {
-  what: "container" | "network";
-  id: string;
-  name: string;
-}
 
 /**
  * What `fairway.enable` says. A value that is no boolean counts for nothing: both paths give the same access, so neither is the

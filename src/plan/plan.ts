@@ -19,7 +19,7 @@ import type { NetLink } from "../native/index.js";
 import { compareText, printable } from "../text.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
-import { type LeftToEngine, planLeftToEngine } from "./labels.js";
+import { planLeftToEngine } from "./labels.js";
 import { isNat } from "./nat.js";
 import { addressesOfPlanned, type ParentPlan, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";

@@ -2,17 +2,10 @@
 import { formatNetwork, type Network, parseNetwork } from "../networks.js";
 import { quoted } from "../text.js";
 import { ALLOW, DENY, type Labels, LIMIT, misspeltContainerLabels } from "./labels.js";
+import type { ConnectionLimit } from "./policy_types.js";
 
 const LIMIT_MOST = 1_000_000;
 const SECONDS = { s: 1, m: 60 } as const;
-
-/** New connections per source. */
-export interface ConnectionLimit {
-  /** Per 1000 seconds. */
-  rate: number;
-  /** How many at once. */
-  burst: number;
-}
 
 export interface LabelPolicy {
   /** Undefined: there is no such list; empty: nobody. */

@@ -5,8 +5,7 @@
 
 import type { EngineContainer, EngineNetwork } from "../docker/model.js";
 import type { Address, PerFamily } from "../ip.js";
-import type { LeftToEngine } from "./labels.js";
-import type { PlannedPolicy, PolicyOptions } from "./policy.js";
+import type { PlannedPolicy, PolicyOptions } from "./policy_types.js";
 
 /** Whose rules are the slow path: the engine's own, or fairway's, for an engine that writes none. */
 export const MODES = ["accelerate", "replace"] as const;
@@ -39,6 +38,13 @@ export interface Plan {
   /** Ids of endpoints that could not be looked at: where the datapath has them, they and their ports stay. */
   unsure: string[];
   warnings: PlanWarning[];
+}
+
+/** A container, or all of a network's, that a label keeps off the fast path. */
+export interface LeftToEngine {
+  what: "container" | "network";
+  id: string;
+  name: string;
 }
 
 export interface PlannedEndpoint {

@@ -10,7 +10,7 @@ import {
   SourceVerdict,
 } from "../../../src/generated/index.js";
 import { formatNetwork, type Network, parseNetwork } from "../../../src/networks.js";
-import type { PlannedPolicy, PlannedPortPolicy } from "../../../src/plan/policy.js";
+import type { PlannedPolicy, PlannedPortPolicy } from "../../../src/plan/policy_types.js";
 import { type FakeMaps, fakeMaps } from "./scene.js";
 
 const net = (text: string): Network => {

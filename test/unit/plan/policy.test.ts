@@ -2,8 +2,9 @@ import { describe, expect, test } from "vitest";
 import type { EngineContainer, EngineState, PublishedPort } from "../../../src/docker/model.js";
 import type { NetLink } from "../../../src/native/index.js";
 import { formatNetwork } from "../../../src/networks.js";
-import { type PolicyOptions, planPolicy } from "../../../src/plan/policy.js";
+import { planPolicy } from "../../../src/plan/policy.js";
 import { readPolicyLabels } from "../../../src/plan/policy_labels.js";
+import type { PolicyOptions } from "../../../src/plan/policy_types.js";
 import type { PlannedUplink, PlanWarning } from "../../../src/plan/types.js";
 
 const net = (address: string, prefixLength: number) => ({ address, prefixLength });
