@@ -95,12 +95,11 @@ static __always_inline __s64 icmp_sum_about(struct __sk_buff *skb, __u32 length)
 	__u64 sum = 0;
 
 	scratch = bpf_map_lookup_elem(&icmp_scratch, &zero);
-	if (!scratch || !length)
+	if (!scratch || !length || length > ICMP_ABOUT_MAX)
 		return -1;
-	/* One comparison each, or older verifiers forget the bounds. */
+	/* It is as it was: verifiers of 6.1 forget that it is not 0. */
 	barrier_var(length);
-	if (length > ICMP_ABOUT_MAX)
-		return -1;
+	length = ((length - 1) & (ICMP_SCRATCH_LENGTH - 1)) + 1;
 	/* What is read last may end within a word. */
 	scratch->words[length / sizeof(__u32)] = 0;
 	if (bpf_skb_load_bytes(skb, IP_OFFSET, scratch->words, length))

@@ -684,6 +684,8 @@ struct parent_filter {
 
 /* As much of a packet as an ICMP error bears at most (RFC 1812, 4.3.2.3; RFC 4443, 2.4 (c)), in 32-bit words, and one more. */
 #define ICMP_ABOUT_WORDS 308
+/* A power of two that is no less. */
+#define ICMP_SCRATCH_LENGTH 2048
 struct icmp_scratch {
-	__u32 words[ICMP_ABOUT_WORDS + 1];
+	__u32 words[ICMP_SCRATCH_LENGTH / 4 + 1];
 };
