@@ -99,6 +99,11 @@ static __noinline __attribute__((unused)) bool nd_at_parent(struct __sk_buff *sk
 	asked.for_host = bpf_map_lookup_elem(&host_addresses_ipv6, &target);
 	asked.sender = endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &sender), skb->ifindex);
 	asked.target = endpoint_on_any_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv6, &target));
+	/* Where the parent has no address but its link's own, as a VLAN's device that the engine has made, the host asks from that. */
+	if (asked.target && asked.target->bridge_ifindex == asked.ifindex &&
+	    (sender.word[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000) &&
+	    mac_is(asker, asked.target->bridge_mac))
+		asked.from_host = true;
 	mac = solicited_mac(&asked);
 	if (!mac)
 		return false;

@@ -341,6 +341,7 @@ describe("neighbour discovery", () => {
 
   test.each([
     ["the host's solicitation for a container", host, child[6].one],
+    ["the host's from its link's own address", "fe80::2", child[6].one],
     ["a container's solicitation for the host", child[6].one, host],
   ])("%s is answered with the parent's MAC", (_, sender, target) => {
     on.put();
