@@ -24,7 +24,16 @@ import { isNat } from "./nat.js";
 import { addressesOfPlanned, type ParentPlan, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
 import { planPorts, withPorts } from "./ports.js";
-import type { GatewayOf, Mode, Plan, PlannedEndpoint, PlannedIp, PlanOptions, PlanWarning } from "./types.js";
+import type {
+  GatewayOf,
+  LeftToEngine,
+  Mode,
+  Plan,
+  PlannedEndpoint,
+  PlannedIp,
+  PlanOptions,
+  PlanWarning,
+} from "./types.js";
 import { planUplinks } from "./uplinks.js";
 
 /** IFA_F_DADFAILED and IFA_F_TENTATIVE of linux/if_addr.h: an address that nobody may be reached by (yet). */

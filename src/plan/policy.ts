@@ -3,7 +3,6 @@
  */
 import type { EngineState } from "../docker/model.js";
 import type { HostState } from "../host/state.js";
-import type { Address } from "../ip.js";
 import type { NetLink } from "../native/index.js";
 import type { Network } from "../networks.js";
 import { readPolicyLabels } from "./policy_labels.js";
