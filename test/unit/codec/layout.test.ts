@@ -16,7 +16,7 @@ const camel = (name: string): string => name.replace(/_+(.)/g, (_, letter: strin
 const structs = [...readFileSync(header, "utf8").matchAll(/^struct (\w+) \{\n([^}]*)\};/gm)].map(
   ([, name, body]) => ({
     name: name as string,
-    members: [...(body as string).matchAll(/^\t([\w ]+)[ *](\w+)((?:\[\w+\])*);/gm)].map(
+    members: [...(body as string).matchAll(/^\t([\w ]+)[ *](\w+)((?:\[[^\]]+\])*);/gm)].map(
       ([, type, member, array]) => ({
         name: member as string,
         struct: array === "" ? /^struct (\w+)$/.exec(type as string)?.[1] : undefined,
