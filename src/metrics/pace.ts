@@ -4,7 +4,8 @@ import { setImmediate } from "node:timers/promises";
 const TURN_MS = 2;
 
 /**
- * Takes the steps of some work one after the other, and lets timers and sockets have their turn every 2 ms.
+ * Takes the steps of some work one after the other, and lets timers and sockets have their turn every 2 ms, and at the end: what comes
+ * next begins with a turn of its own.
  * @returns the longest time without a pause, in ms
  */
 export async function paced(
@@ -20,5 +21,7 @@ export async function paced(
     await setImmediate();
     turn = now();
   }
-  return Math.max(longest, now() - turn);
+  longest = Math.max(longest, now() - turn);
+  await setImmediate();
+  return longest;
 }
