@@ -40,7 +40,7 @@ __noinline int FAMILY_NAME(parent_refuse)(struct __sk_buff *skb, __u32 reason)
 	address_read(&saddr, SOURCE(&header));
 	address_read(&daddr, DESTINATION(&header));
 	from = bpf_map_lookup_elem(&endpoint_addresses, &saddr);
-	sender = endpoint_on_parent(from, skb->ifindex);
+	sender = endpoint_on_any_parent(from);
 	if (!sender)
 		return drop(skb, SLOT_NONE, DIRECTION_TRANSMIT, reason);
 	slot = from->slot;
@@ -55,5 +55,5 @@ __noinline int FAMILY_NAME(parent_refuse)(struct __sk_buff *skb, __u32 reason)
 		return TC_ACT_SHOT;
 	count(skb, 0, slot, DIRECTION_RECEIVE, PATH_FAST);
 	skb->tc_index = FORWARDED;
-	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	return bpf_redirect(sender->bridge_ifindex, BPF_F_INGRESS);
 }

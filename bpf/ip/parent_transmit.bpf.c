@@ -22,8 +22,6 @@ static __always_inline bool look(struct __sk_buff *skb, const struct parent_filt
 	address_read(&leaving->daddr, DESTINATION(ip));
 	leaving->proto = PROTOCOL(ip);
 	leaving->sender = endpoint_of(filter, &leaving->saddr, &leaving->from);
-	if (leaving->sender && leaving->sender->bridge_ifindex != skb->ifindex)
-		leaving->sender = NULL;
 	leaving->receiver = endpoint_of(filter, &leaving->daddr, &leaving->to);
 	return true;
 }
@@ -95,6 +93,12 @@ static __always_inline int from_container(struct __sk_buff *skb, const struct pa
 	int verdict = TCX_NEXT;
 	enum reason reason;
 
+	/*
+	 * ipvlan l3 looks its routes up in the host's namespace, where IPv6 takes the device for a wish (drivers/net/ipvlan/ipvlan_core.c:
+	 * ipvlan_route_v6_outbound): by the host's own way to a container it comes to that one's parent. It is not the host's for that.
+	 */
+	if (sender->bridge_ifindex != skb->ifindex && !(leaving->receiver && is_routed(sender, leaving->receiver)))
+		return TCX_NEXT;
 	if (sender->flags & ENDPOINT_HOST && is_host(filter, &leaving->daddr)) {
 		count(skb, segment_headers_length(skb), leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
 		tcp_control(skb, leaving->from, SLOT_NONE);

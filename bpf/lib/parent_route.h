@@ -15,7 +15,7 @@
 struct leaving {
 	address_t saddr;
 	address_t daddr;
-	const struct endpoint *sender;   /* on this parent */
+	const struct endpoint *sender;   /* on any */
 	const struct endpoint *receiver; /* on any */
 	__u32 from;                      /* slots; SLOT_NONE */
 	__u32 to;

@@ -90,6 +90,33 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
         expect(on.conntrack()).toEqual([]);
       });
 
+      // As the host's own routes lead it, by which ipvlan l3 sends IPv6.
+      test("what comes to the receiver's parent at once goes one hop too", () => {
+        put();
+        const run = on.leaves({ source: two, destination: one, ttl: 64 });
+        expect(run).toMatchObject({
+          verdict: "redirect",
+          packet: { source: two, destination: one, ttl: 63 },
+        });
+        expect(datapath.counters(childSlot.two).transmit.fast.packets).toBe(1);
+        expect(datapath.counters(childSlot.one).receive.fast.packets).toBe(1);
+      });
+
+      test("there it is not taken for the host's where they are not routed", () => {
+        put({ from: undefined, to: undefined });
+        const run = on.leaves({ source: two, destination: one });
+        expect(run).toMatchObject({ verdict: "next" });
+        expect(run.bytes).toEqual(run.before);
+        expect(datapath.counters(childSlot.one).receive.fast.packets).toBe(0);
+      });
+
+      test("there the end of its hops is told too", () => {
+        put();
+        const run = on.leaves({ source: two, destination: one, ttl: 1 });
+        expect(run).toMatchObject({ verdict: "redirect", packet: { destination: two } });
+        expect(datapath.reasons("drop")).toEqual({ ttl_expired: 1 });
+      });
+
       test("what is not from a container of this parent is untouched", () => {
         put();
         const run = on.leaves({ source: internet, destination: two }, { arrivedBy: "uplink1" });
