@@ -62,8 +62,8 @@ static __always_inline const __u8 *solicited_mac(const struct solicitation *aske
 	return NULL;
 }
 
-/* Out by the parent by which the frame has come in. Returns the program's verdict. */
-static __always_inline int send_back(struct __sk_buff *skb, const __u8 *dest, const __u8 *source)
+/* Addresses the frame to dest, and sends it by the parent at which it is: flags as of bpf_redirect(). Returns the program's verdict. */
+static __always_inline int redirect_at_parent(struct __sk_buff *skb, const __u8 *dest, const __u8 *source, __u64 flags)
 {
 	struct ethhdr *eth = (void *)(long)skb->data;
 
@@ -72,18 +72,17 @@ static __always_inline int send_back(struct __sk_buff *skb, const __u8 *dest, co
 	__builtin_memcpy(eth->h_dest, dest, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, source, ETH_ALEN);
 	skb->tc_index = FORWARDED;
-	return bpf_redirect(skb->ifindex, 0);
+	return bpf_redirect(skb->ifindex, flags);
+}
+
+/* Out by the parent by which the frame has come in. Returns the program's verdict. */
+static __always_inline int send_back(struct __sk_buff *skb, const __u8 *dest, const __u8 *source)
+{
+	return redirect_at_parent(skb, dest, source, 0);
 }
 
 /* Back into the receive path of the parent by which the frame is leaving, addressed to dest. Returns the program's verdict. */
 static __always_inline int turn_back(struct __sk_buff *skb, const __u8 *dest, const __u8 *source)
 {
-	struct ethhdr *eth = (void *)(long)skb->data;
-
-	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-		return TCX_NEXT;
-	__builtin_memcpy(eth->h_dest, dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, source, ETH_ALEN);
-	skb->tc_index = FORWARDED;
-	return bpf_redirect(skb->ifindex, BPF_F_INGRESS);
+	return redirect_at_parent(skb, dest, source, BPF_F_INGRESS);
 }
