@@ -2,12 +2,20 @@ import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { constants } from "node:os";
 import { fileURLToPath } from "node:url";
-import type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./conntrack.js";
+import type {
+  ClsactFilter,
+  LinkInfo,
+  MapBatch,
+  MapInfo,
+  MapSpec,
+  ProgramInfo,
+  RunResult,
+  TestRunOptions,
+  TestRunResult,
+} from "./bpf-types.js";
+import type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./conntrack-types.js";
 import { NativeError, type NativeFailure } from "./errors.js";
-import type { LinkInfo } from "./link.js";
-import type { MapBatch, MapInfo, MapSpec } from "./map.js";
-import type { NetAddress, NetEvent, NetLink, NetNeighbour, NetRoute } from "./netlink.js";
-import type { ClsactFilter, ProgramInfo, RunResult, TestRunOptions, TestRunResult } from "./program.js";
+import type { NetAddress, NetEvent, NetLink, NetNeighbour, NetRoute } from "./netlink-types.js";
 
 /*
  * What native/addon.cc exports, in its own terms: handles and numbers. The classes beside this file give it the

@@ -2,18 +2,27 @@
  * BPF, rtnetlink and conntrack for TypeScript: generic and thin, with no knowledge of Docker or of this program.
  * Calls are synchronous; every failure is a NativeError.
  */
+export type {
+  ClsactFilter,
+  LinkInfo,
+  MapBatch,
+  MapInfo,
+  MapSpec,
+  ProgramInfo,
+  RunResult,
+  TestRunOptions,
+  TestRunResult,
+} from "./bpf-types.js";
 export {
-  type ConntrackEntry,
-  type ConntrackTcpUpdate,
-  type ConntrackTuple,
   deleteConntrack,
   deleteConntrackOf,
   listConntrack,
   updateConntrackTcp,
 } from "./conntrack.js";
+export type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./conntrack-types.js";
 export { NativeError } from "./errors.js";
-export { BpfLink, type LinkInfo, linkDevices } from "./link.js";
-export { BpfMap, type MapBatch, type MapInfo, type MapSpec } from "./map.js";
+export { BpfLink, linkDevices } from "./link.js";
+export { BpfMap } from "./map.js";
 export {
   firewallGeneration,
   getLinks,
@@ -21,30 +30,27 @@ export {
   listLinks,
   listNeighbours,
   listRoutes,
-  type NetAddress,
-  type NetEvent,
-  type NetGroup,
-  type NetLink,
   NetMonitor,
-  type NetNeighbour,
-  type NetRoute,
   netnsId,
   netnsIds,
 } from "./netlink.js";
+export type {
+  NetAddress,
+  NetEvent,
+  NetGroup,
+  NetLink,
+  NetNeighbour,
+  NetRoute,
+} from "./netlink-types.js";
 export { BpfObject } from "./object.js";
 export {
   BpfProgram,
-  type ClsactFilter,
   type ClsactOptions,
   clsactFilters,
   type Direction,
   detachClsact,
-  type ProgramInfo,
-  type RunResult,
   removeClsact,
   type TcxOptions,
-  type TestRunOptions,
-  type TestRunResult,
   tcxPrograms,
 } from "./program.js";
 export { RingBuffer } from "./ring-buffer.js";

@@ -1,16 +1,5 @@
-import { addon, type LinkHandle } from "./addon.js";
-import type { BpfProgram } from "./program.js";
-
-export interface LinkInfo {
-  id: number;
-  /** As in libbpf and bpftool: "tcx", "xdp", "cgroup", "netfilter", ... */
-  type: string;
-  programId: number;
-  /** Of links at a device; 0 when the device is gone (the link is defunct then). */
-  ifindex?: number;
-  /** "tcx_ingress", "cgroup_inet4_connect", ...; absent where the link's type says it all. */
-  attachType?: string;
-}
+import { addon, type LinkHandle, type ProgramHandle } from "./addon.js";
+import type { LinkInfo } from "./bpf-types.js";
 
 /** A program's attachment. It lasts until its last file descriptor and pin are gone, or until detach(). */
 export class BpfLink {
@@ -42,7 +31,7 @@ export class BpfLink {
   }
 
   /** Puts another program in place of the present one, at the same position, without a packet meeting neither. */
-  update(program: BpfProgram): void {
+  update(program: { readonly handle: ProgramHandle }): void {
     this.handle.update(program.handle);
   }
 

@@ -1,37 +1,5 @@
 import { addon, type MapHandle } from "./addon.js";
-
-/** What the kernel knows of a map. Sizes in bytes; the name is cut to 15 characters by the kernel. */
-export interface MapInfo {
-  id: number;
-  name: string;
-  /** As in libbpf and bpftool: "hash", "lru_hash", "percpu_array", "lpm_trie", "ringbuf", ... */
-  type: string;
-  keySize: number;
-  /** Bytes of one value; of one CPU's value in a per-CPU map. */
-  valueSize: number;
-  maxEntries: number;
-  /** BPF_F_* as the map was made. */
-  flags: number;
-}
-
-/** What a new map is made of; the fields are those of MapInfo. */
-export interface MapSpec {
-  type: string;
-  name: string;
-  keySize: number;
-  valueSize: number;
-  maxEntries: number;
-  flags?: number;
-}
-
-/** Keys and values lie one behind the other, without gaps: keySize and valueLength bytes each. */
-export interface MapBatch {
-  keys: Buffer;
-  values: Buffer;
-  count: number;
-  /** Where to go on; undefined: this was the end. */
-  cursor: Buffer | undefined;
-}
+import type { MapBatch, MapInfo, MapSpec } from "./bpf-types.js";
 
 /** As bpf(2): BPF_ANY, BPF_NOEXIST, BPF_EXIST. */
 const updateFlags = { any: 0, create: 1, exist: 2 } as const;

@@ -1,62 +1,7 @@
 import { addon, type ProgramHandle } from "./addon.js";
+import type { ClsactFilter, ProgramInfo, RunResult, TestRunOptions, TestRunResult } from "./bpf-types.js";
 import { NativeError } from "./errors.js";
 import { BpfLink } from "./link.js";
-
-export interface ProgramInfo {
-  id: number;
-  /** Cut to 15 characters by the kernel. */
-  name: string;
-  /** As in libbpf and bpftool: "sched_cls", "xdp", "cgroup_sock_addr", ... */
-  type: string;
-  /** The kernel's hash of the instructions, 16 hex digits. */
-  tag: string;
-  /** After the verifier's rewriting; each is 8 bytes. */
-  instructions: number;
-  /** How many the verifier walked to prove the program safe (its complexity; the limit is a million). */
-  verifiedInstructions: number;
-  /** Machine code, 0 when it is interpreted. */
-  jitedBytes: number;
-  /** Runs and the time they took, counted while sysctl kernel.bpf_stats_enabled is 1. */
-  runCount: number;
-  runTimeNs: number;
-}
-
-export interface TestRunOptions {
-  /** The packet; for skb and xdp programs at least an Ethernet header (14 bytes). */
-  data?: Uint8Array;
-  /** struct __sk_buff, struct xdp_md, ... as the program's type has it. */
-  context?: Uint8Array;
-  /** How often to run it (on the same packet); default 1. */
-  repeat?: number;
-  /** Room for the packet afterwards; default: the packet's size and 4096; 0: it is not wanted. */
-  dataOutSize?: number;
-  /**
-   * XDP: what the program does with the packet is done, XDP_TX, XDP_REDIRECT and XDP_PASS too (BPF_F_TEST_XDP_LIVE_FRAMES). The
-   * frames are recycled: what a program changed of one it may find in a later one.
-   */
-  live?: boolean;
-  /** Of live frames: how many are made before they are sent; default 64, at most 256. */
-  batchSize?: number;
-}
-
-export interface TestRunResult {
-  /** Unsigned: TCX_NEXT (-1) reads 4294967295. */
-  returnValue: number;
-  /** The packet afterwards. */
-  data: Buffer;
-  /** The context afterwards; empty where none was given. */
-  context: Buffer;
-  /** Of one run, on average. */
-  durationNs: number;
-}
-
-/** What a program of type "syscall" did. */
-export interface RunResult {
-  /** Unsigned: -1 reads 4294967295. */
-  returnValue: number;
-  /** The context afterwards. */
-  context: Buffer;
-}
 
 export type Direction = "ingress" | "egress";
 
@@ -73,16 +18,6 @@ export interface ClsactOptions {
   /** 1..65535; with the handle it names the filter. */
   priority: number;
   handle: number;
-}
-
-/** A filter of a clsact qdisc, whoever put it there. */
-export interface ClsactFilter {
-  /** "bpf", "flower", ... */
-  kind: string;
-  priority: number;
-  handle: number;
-  /** Of kind "bpf". */
-  programId?: number;
 }
 
 const directions = { ingress: 0, egress: 1 } as const;
