@@ -60,6 +60,7 @@ export class ScrapedHost {
   /** Every container has had packets since the last time, a tenth of them some that were not on the fast path. */
   traffic(round: number): void {
     const { endpoint_counters: counters, reasons } = this.#maps;
+    this.#connections(round);
     for (const { slot } of this.#endpoints) {
       const packets = slot * 1000 + round * (100 + (slot % 37));
       const path = [1, 2].map((n) => [
@@ -73,6 +74,29 @@ export class ScrapedHost {
         const counted = { packets: BigInt(9 + round), bytes: BigInt(900 + 100 * round) };
         this.#put(reasons, key, perCpu(reasons.value.encode(counted)));
       }
+    }
+  }
+
+  /** Every container has been dialled and has dialled, and a tenth of the published ports have had connections since the last time. */
+  #connections(round: number): void {
+    const { connection_counters: counters, port_counters } = this.#maps;
+    for (const { slot } of this.#endpoints) {
+      const opened = BigInt(slot + 5 * round);
+      const counted = {
+        opened: [
+          [opened, opened],
+          [opened, opened],
+        ],
+        ...{ established: [opened, opened], syn: [opened, opened], rst: [0n, 1n] },
+        ...{ snatAllocated: opened, snatRetried: 2n, snatFailed: 0n },
+      };
+      this.#put(counters, counters.key.encode(slot), perCpu(counters.value.encode(counted)));
+    }
+    for (const [at, port] of this.#ports.entries()) {
+      if (round > 0 && (at + round) % 10 !== 0) continue;
+      const key = port_counters.key.encode(hostPortKey(port));
+      const counted = { opened: BigInt(at + 3 * round), refused: 0n };
+      this.#put(port_counters, key, perCpu(port_counters.value.encode(counted)));
     }
   }
 

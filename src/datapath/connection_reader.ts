@@ -10,7 +10,7 @@ import {
 } from "../generated/index.js";
 import type { Maps } from "./maps.js";
 import { summedBatches, sumPlaces } from "./per_cpu.js";
-import type { ConnectionReading, DirectionConnections, HandshakeReading } from "./reader.js";
+import type { ConnectionReading, DirectionConnections, EndpointNames, HandshakeReading } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 
 type ConnectionMaps = Pick<Maps, "connection_counters" | "open_connections" | "handshakes">;
@@ -22,6 +22,10 @@ const BOUNDS = Object.values(HandshakeBound)
 const NONE_OPEN = openConnectionsCodec.decode(Buffer.alloc(openConnectionsCodec.size));
 /** Which of an entry's sums is which. */
 const PLACES = sumPlaces(connectionCountersCodec);
+const DIRECTED = {
+  [Direction.RECEIVE]: placesOf(Direction.RECEIVE),
+  [Direction.TRANSMIT]: placesOf(Direction.TRANSMIT),
+};
 const HANDSHAKES = sumPlaces(handshakesCodec);
 
 /**
@@ -34,22 +38,25 @@ export function* connectionSteps(
   sweep: number,
 ): Generator<ConnectionReading[]> {
   const { key, value } = maps.connection_counters;
+  const fields = value.size / 8;
   const open = openBySlot(maps, placed(), sweep);
+  let known = placed();
+  let bySlot = bySlotOf(known);
   yield [];
   for (const { keys, count, sums } of summedBatches(maps.connection_counters)) {
-    const bySlot = new Map(placed().map((p) => [p.slot, p.planned]));
+    if (known !== placed()) {
+      known = placed();
+      bySlot = bySlotOf(known);
+    }
     const readings: ConnectionReading[] = [];
     for (let i = 0; i < count; i++) {
       const slot = key.decode(keys, i * key.size);
-      const planned = bySlot.get(slot);
-      if (planned === undefined) continue;
-      const { containerId, container, network } = planned;
-      const sum = (place: bigint | undefined) => sums[(i * value.size) / 8 + Number(place)] ?? 0;
+      const endpoint = bySlot[slot];
+      if (endpoint === undefined) continue;
+      const sum = (place: number | undefined) => (place === undefined ? 0 : (sums[i * fields + place] ?? 0));
       const now = sweep === 0 ? undefined : (open.get(slot) ?? NONE_OPEN);
       readings.push({
-        containerId,
-        container,
-        network,
+        endpoint,
         receive: ofDirection(Direction.RECEIVE, sum, now),
         transmit: ofDirection(Direction.TRANSMIT, sum, now),
         snat: {
@@ -73,7 +80,7 @@ export function handshakes(maps: ConnectionMaps, placed: readonly PlacedEndpoint
       const { bridgeIfindex, direction } = key.decode(keys, i * key.size);
       const network = networks.get(bridgeIfindex);
       if (network === undefined) continue;
-      const sum = (place: bigint) => sums[(i * value.size) / 8 + Number(place)] ?? 0;
+      const sum = (place: number) => sums[(i * value.size) / 8 + place] ?? 0;
       readings.push({
         network,
         direction: direction === Direction.RECEIVE ? "receive" : "transmit",
@@ -83,6 +90,12 @@ export function handshakes(maps: ConnectionMaps, placed: readonly PlacedEndpoint
       });
     }
   return readings;
+}
+
+function bySlotOf(placed: readonly PlacedEndpoint[]): readonly (EndpointNames | undefined)[] {
+  const bySlot: EndpointNames[] = [];
+  for (const { slot, planned } of placed) bySlot[slot] = planned;
+  return bySlot;
 }
 
 /** What that sweep has counted, by slot. Slots are given from the lowest on: the array is read up to the last one. */
@@ -108,18 +121,29 @@ function openBySlot(
   return open;
 }
 
+function placesOf(direction: Direction) {
+  const { opened, established, syn, rst } = PLACES;
+  const [tcp, udp] = [Transport.TCP, Transport.UDP].map((transport) => opened[direction]?.[transport]);
+  return {
+    opened: { tcp, udp },
+    established: established[direction],
+    syn: syn[direction],
+    rst: rst[direction],
+  };
+}
+
 function ofDirection(
   direction: Direction,
-  sum: (place: bigint | undefined) => number,
+  sum: (place: number | undefined) => number,
   now: OpenConnections | undefined,
 ): DirectionConnections {
-  const opened = PLACES.opened[direction];
+  const { opened, established, syn, rst } = DIRECTED[direction];
   const open = now?.open[direction];
   return {
-    opened: { tcp: sum(opened?.[Transport.TCP]), udp: sum(opened?.[Transport.UDP]) },
-    established: sum(PLACES.established[direction]),
-    syn: sum(PLACES.syn[direction]),
-    rst: sum(PLACES.rst[direction]),
+    opened: { tcp: sum(opened.tcp), udp: sum(opened.udp) },
+    established: sum(established),
+    syn: sum(syn),
+    rst: sum(rst),
     open: open === undefined ? undefined : { tcp: open[Transport.TCP] ?? 0, udp: open[Transport.UDP] ?? 0 },
     halfOpen: now?.halfOpen[direction],
   };

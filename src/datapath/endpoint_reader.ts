@@ -79,8 +79,9 @@ const COUNTERS = (["receive", "transmit"] as const).flatMap((direction) =>
   (["fast", "slow"] as const).map((path) => {
     const places = sumPlaces(endpointCountersCodec).path;
     const ofDirection = places[direction === "receive" ? Direction.RECEIVE : Direction.TRANSMIT];
-    const { packets, bytes } = ofDirection?.[path === "fast" ? TrafficPath.FAST : TrafficPath.SLOW] ?? {};
-    return { direction, path, packets: Number(packets), bytes: Number(bytes) };
+    const { packets = 0, bytes = 0 } =
+      ofDirection?.[path === "fast" ? TrafficPath.FAST : TrafficPath.SLOW] ?? {};
+    return { direction, path, packets, bytes };
   }),
 );
 

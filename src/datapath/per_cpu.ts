@@ -68,9 +68,18 @@ export function halvesOf(bytes: Buffer): Uint32Array {
   return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
 }
 
+/** As T, but for its figures. */
+export type Places<T> = T extends bigint ? number : { readonly [K in keyof T]: Places<T[K]> };
+
 /** @returns a value whose fields say which of an entry's sums they are */
-export function sumPlaces<T>(codec: Codec<T>): T {
+export function sumPlaces<T>(codec: Codec<T>): Places<T> {
   const places = Buffer.alloc(codec.size);
   for (let field = 0; field < codec.size / U64; field++) places.writeUInt32LE(field, field * U64);
-  return codec.decode(places);
+  return asNumbers(codec.decode(places)) as Places<T>;
+}
+
+function asNumbers(value: unknown): unknown {
+  if (typeof value === "bigint") return Number(value);
+  if (Array.isArray(value)) return value.map(asNumbers);
+  return Object.fromEntries(Object.entries(value as object).map(([name, field]) => [name, asNumbers(field)]));
 }

@@ -20,7 +20,7 @@ export function* portCountSteps(
       const port = byKey.get(nameOf(map.key.decode(keys, i * map.key.size)));
       // Published no more.
       if (port === undefined) continue;
-      const sum = (place: bigint) => sums[(i * map.value.size) / 8 + Number(place)] ?? 0;
+      const sum = (place: number) => sums[(i * map.value.size) / 8 + place] ?? 0;
       readings.push({ port, opened: sum(PLACES.opened), refused: sum(PLACES.refused) });
     }
     yield readings;

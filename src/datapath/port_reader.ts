@@ -114,7 +114,7 @@ function portReading(
   return { proto, address, port, containerId, container, network, containerAddress, containerPort };
 }
 
-const SOCKETS = sumPlaces(hostOutcomesCodec).sockets.map(Number);
+const SOCKETS = sumPlaces(hostOutcomesCodec).sockets;
 
 /** @param counted the sums of one entry */
 function outcomes(counted: Float64Array): Pick<HostPortReading, "led" | "left"> {

@@ -38,6 +38,13 @@ export interface EndpointReading {
   transmit: PathCounters;
 }
 
+/** Whose something is. */
+export interface EndpointNames {
+  readonly containerId: string;
+  readonly container: string;
+  readonly network: string;
+}
+
 /** Of one direction: receive is what others open to the container, or send to it. */
 export interface DirectionConnections {
   /** Made on the fast path, or (TCP) seen to begin on another way. */
@@ -56,9 +63,8 @@ export interface DirectionConnections {
 
 /** What became of an endpoint's connections. */
 export interface ConnectionReading {
-  containerId: string;
-  container: string;
-  network: string;
+  /** One object as long as the plan has the endpoint. */
+  endpoint: EndpointNames;
   receive: DirectionConnections;
   transmit: DirectionConnections;
   /** Source ports of masqueraded connections made on the fast path. */

@@ -81,7 +81,7 @@ export class ReasonReader {
 
 const NOBODY = { containerId: undefined, container: undefined, network: undefined };
 const FIELDS = counterCodec.size / 8;
-const [PACKETS, BYTES] = [Number(sumPlaces(counterCodec).packets), Number(sumPlaces(counterCodec).bytes)];
+const { packets: PACKETS, bytes: BYTES } = sumPlaces(counterCodec);
 
 function entryOf(
   { slot, direction, verdict, reason }: ReasonKey,

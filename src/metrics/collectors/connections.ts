@@ -1,7 +1,7 @@
-import type { ConnectionReading, DirectionConnections } from "../../datapath/reader.js";
+import type { ConnectionReading, DirectionConnections, EndpointNames } from "../../datapath/reader.js";
 import type { CollectorKind } from "../collector.js";
-import { projects } from "../containers.js";
 import type { Exposition } from "../exposition.js";
+import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter, gauge, histogram } from "../metric.js";
 
 const endpoint = ["container", "project", "network"] as const;
@@ -79,46 +79,56 @@ const taken = histogram({
 export const connections: CollectorKind = {
   name: "connections",
   metrics: [opened, open, halfOpen, established, syn, rst, snat.allocated, snat.retried, snat.failed, taken],
-  create: ({ source }) => ({
-    *collect(out) {
-      const projectOf = projects(source.engineState?.containers ?? []);
-      for (const readings of source.reader?.connectionSteps() ?? []) {
-        yield;
-        for (const [index, reading] of readings.entries()) {
-          add(out, reading, projectOf(reading.containerId));
-          if (index % 100 === 99) yield;
+  create: ({ source }) => {
+    const kept = new KeptLabels(labelsOf);
+    return {
+      *collect(out) {
+        kept.begin(source.engineState);
+        let done = 0;
+        for (const readings of source.reader?.connectionSteps() ?? []) {
+          yield;
+          for (const reading of readings) {
+            add(out, reading, kept.next(reading.endpoint));
+            if (++done % 200 === 0) yield;
+          }
         }
-      }
-      for (const { network, direction, ...handshakes } of source.reader?.handshakes() ?? [])
-        out.addHistogram(taken, [network, direction], handshakes);
-    },
-  }),
+        for (const { network, direction, ...handshakes } of source.reader?.handshakes() ?? [])
+          out.addHistogram(taken, [network, direction], handshakes);
+      },
+    };
+  },
 };
 
-function add(out: Exposition, reading: ConnectionReading, project: string): void {
-  const of = [reading.container, project, reading.network] as const;
-  for (const direction of directions) addDirection(out, [...of, direction], reading[direction]);
-  const { allocated, retried, failed } = reading.snat;
-  if (allocated + failed === 0) return;
-  out.add(snat.allocated, of, allocated);
-  out.add(snat.retried, of, retried);
-  out.add(snat.failed, of, failed);
+function labelsOf({ containerId, container, network }: EndpointNames, { projectOf }: EngineNames) {
+  const endpoint = [container, projectOf(containerId), network] as const;
+  const directed = (direction: string) => {
+    const of = [...endpoint, direction] as const;
+    return { of, tcp: [...of, "tcp"] as const, udp: [...of, "udp"] as const };
+  };
+  return { endpoint, receive: directed("receive"), transmit: directed("transmit") };
 }
 
-function addDirection(
-  out: Exposition,
-  of: readonly [string, string, string, string],
-  counted: DirectionConnections,
-): void {
+type Labels = ReturnType<typeof labelsOf>;
+
+function add(out: Exposition, reading: ConnectionReading, labels: Labels): void {
+  for (const direction of directions) addDirection(out, labels[direction], reading[direction]);
+  const { allocated, retried, failed } = reading.snat;
+  if (allocated + failed === 0) return;
+  out.add(snat.allocated, labels.endpoint, allocated);
+  out.add(snat.retried, labels.endpoint, retried);
+  out.add(snat.failed, labels.endpoint, failed);
+}
+
+function addDirection(out: Exposition, labels: Labels["receive"], counted: DirectionConnections): void {
   for (const proto of transports) {
     const now = counted.open?.[proto] ?? 0;
     if (counted.opened[proto] === 0 && now === 0) continue;
-    out.add(opened, [...of, proto], counted.opened[proto]);
-    if (counted.open !== undefined) out.add(open, [...of, proto], now);
+    out.add(opened, labels[proto], counted.opened[proto]);
+    if (counted.open !== undefined) out.add(open, labels[proto], now);
   }
   if (counted.syn + counted.rst + counted.established === 0) return;
-  out.add(syn, of, counted.syn);
-  out.add(rst, of, counted.rst);
-  out.add(established, of, counted.established);
-  if (counted.halfOpen !== undefined) out.add(halfOpen, of, counted.halfOpen);
+  out.add(syn, labels.of, counted.syn);
+  out.add(rst, labels.of, counted.rst);
+  out.add(established, labels.of, counted.established);
+  if (counted.halfOpen !== undefined) out.add(halfOpen, labels.of, counted.halfOpen);
 }

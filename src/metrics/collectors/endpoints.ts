@@ -1,5 +1,6 @@
+import type { EndpointReading } from "../../datapath/reader.js";
 import type { CollectorKind } from "../collector.js";
-import { projects } from "../containers.js";
+import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter, gauge } from "../metric.js";
 
 const directions = ["receive", "transmit"] as const;
@@ -72,30 +73,41 @@ export const endpoints: CollectorKind = {
     info,
     masqueraded,
   ],
-  create: ({ source }) => ({
-    *collect(out) {
-      const projectOf = projects(source.engineState?.containers ?? []);
-      const networks = new Map(source.engineState?.networks.map((one) => [one.name, one]));
-      for (const readings of source.reader?.endpointSteps() ?? []) {
-        yield;
-        for (const [index, endpoint] of readings.entries()) {
-          const { container, network, containerId, endpointId, device, bridge } = endpoint;
-          const project = projectOf(containerId);
-          for (const direction of directions) {
-            for (const path of paths) {
-              const { packets, bytes } = endpoint[direction][path];
-              out.add(traffic[direction].packets, [container, project, network, path], packets);
-              out.add(traffic[direction].bytes, [container, project, network, path], bytes);
+  create: ({ source }) => {
+    const kept = new KeptLabels(labelsOf);
+    return {
+      *collect(out) {
+        kept.begin(source.engineState);
+        let done = 0;
+        for (const readings of source.reader?.endpointSteps() ?? []) {
+          yield;
+          for (const endpoint of readings) {
+            const of = kept.next(endpoint);
+            for (const direction of directions) {
+              for (const path of paths) {
+                const { packets, bytes } = endpoint[direction][path];
+                out.add(traffic[direction].packets, of[path], packets);
+                out.add(traffic[direction].bytes, of[path], bytes);
+              }
             }
+            out.add(info, of.info, 1);
+            out.add(masqueraded, of.endpoint, endpoint.masquerade ? 1 : 0);
+            if (++done % 250 === 0) yield;
           }
-          const addresses = endpoint.addresses.join(",");
-          const { driver = "", mode = "" } = networks.get(network) ?? {};
-          const names = [container, project, network, driver, mode] as const;
-          out.add(info, [...names, containerId, endpointId, device, bridge, addresses], 1);
-          out.add(masqueraded, [container, project, network], endpoint.masquerade ? 1 : 0);
-          if (index % 100 === 99) yield;
         }
-      }
-    },
-  }),
+      },
+    };
+  },
 };
+
+function labelsOf(reading: EndpointReading, { projectOf, networkOf }: EngineNames) {
+  const { container, network, containerId, endpointId, device, bridge, addresses } = reading;
+  const endpoint = [container, projectOf(containerId), network] as const;
+  const { driver = "", mode = "" } = networkOf(network) ?? {};
+  return {
+    endpoint,
+    fast: [...endpoint, "fast"],
+    slow: [...endpoint, "slow"],
+    info: [...endpoint, driver, mode, containerId, endpointId, device, bridge, addresses.join(",")],
+  } as const;
+}

@@ -1,5 +1,7 @@
+import type { ReasonReading } from "../../datapath/reader.js";
 import type { CollectorKind } from "../collector.js";
-import { projects } from "../containers.js";
+import type { LabelValues } from "../exposition.js";
+import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter } from "../metric.js";
 
 const labels = ["container", "project", "network", "direction", "reason"] as const;
@@ -29,21 +31,31 @@ const slow = counter({
 export const reasons: CollectorKind = {
   name: "reasons",
   metrics: [dropped, droppedBytes, slow],
-  create: ({ source }) => ({
-    *collect(out) {
-      const projectOf = projects(source.engineState?.containers ?? []);
-      for (const readings of source.reader?.reasonSteps() ?? []) {
-        yield;
-        for (const [index, reading] of readings.entries()) {
-          const { container = "", containerId = "", network = "", direction, reason } = reading;
-          const values = [container, projectOf(containerId), network, direction, reason] as const;
-          if (reading.verdict === "drop") {
-            out.add(dropped, values, reading.packets);
-            out.add(droppedBytes, values, reading.bytes);
-          } else out.add(slow, values, reading.packets);
-          if (index % 200 === 199) yield;
+  create: ({ source }) => {
+    const kept = new KeptLabels(labelsOf);
+    return {
+      *collect(out) {
+        kept.begin(source.engineState);
+        let done = 0;
+        for (const readings of source.reader?.reasonSteps() ?? []) {
+          yield;
+          for (const reading of readings) {
+            const values = kept.next(reading);
+            if (reading.verdict === "drop") {
+              out.add(dropped, values, reading.packets);
+              out.add(droppedBytes, values, reading.bytes);
+            } else out.add(slow, values, reading.packets);
+            if (++done % 500 === 0) yield;
+          }
         }
-      }
-    },
-  }),
+      },
+    };
+  },
 };
+
+function labelsOf(
+  { container = "", containerId = "", network = "", direction, reason }: ReasonReading,
+  { projectOf }: EngineNames,
+): LabelValues<typeof labels> {
+  return [container, projectOf(containerId), network, direction, reason];
+}

@@ -139,9 +139,9 @@ describe("MapReader", () => {
     maps.open_connections.set(1, { sweep: 8, open, halfOpen: [1, 0] });
     const none = { opened: { tcp: 0, udp: 0 }, established: 0, syn: 0, rst: 0 };
     expect([...reader.connectionSteps()].flat()).toMatchObject([
-      { container: "container1", receive: { ...none, open: { tcp: 0, udp: 0 }, halfOpen: 0 } },
+      { endpoint: { container: "container1" }, receive: { ...none, open: { tcp: 0, udp: 0 }, halfOpen: 0 } },
       {
-        container: "container2",
+        endpoint: { container: "container2" },
         receive: {
           opened: { tcp: 5 * cpus, udp: 6 * cpus },
           established: 2 * cpus,

@@ -14,9 +14,7 @@ const nothing: DirectionConnections = {
 
 function reading(change: Partial<ConnectionReading> = {}): ConnectionReading {
   return {
-    containerId: "c".repeat(64),
-    container: "web",
-    network: "bridge",
+    endpoint: { containerId: "c".repeat(64), container: "web", network: "bridge" },
     receive: nothing,
     transmit: nothing,
     snat: { allocated: 0, retried: 0, failed: 0 },
