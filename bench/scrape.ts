@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import Table from "cli-table3";
 import { quantileSorted } from "simple-statistics";
+import { keepBuffersSmall } from "../src/cli/buffers.js";
 import { keepHeapSmall } from "../src/cli/heap.js";
 import { createMetrics } from "../src/metrics/metrics.js";
 import { serveMetrics } from "../src/metrics/server.js";
@@ -42,6 +43,7 @@ const WARM_UP = 5;
 /** Measures `rounds` scrapes. */
 export async function scrape(options: ScrapeOptions): Promise<ScrapeResult> {
   keepHeapSmall();
+  keepBuffersSmall();
   const host = new ScrapedHost(options);
   try {
     const metrics = createMetrics({ source: host.source, version: "0", kernel: "0" });

@@ -9,6 +9,7 @@
 #include "libbpf_log.h"
 #include "link.h"
 #include "map.h"
+#include "memory.h"
 #include "netlink_generation.h"
 #include "netlink_list.h"
 #include "netlink_monitor.h"
@@ -89,6 +90,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<updateConntrackTcp>(exports, "updateConntrackTcp");
     add<netnsCookie>(exports, "netnsCookie");
     add<redialUdp>(exports, "redialUdp");
+    add<returnLargeBlocks>(exports, "returnLargeBlocks");
 #ifdef __SANITIZE_ADDRESS__
     add<checkLeaks>(exports, "checkLeaks");
 #endif

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import "./small-heap.js";
 import { errorCode } from "../errors.js";
 import { colorWanted } from "../log/log.js";
 import type { Context } from "./context.js";

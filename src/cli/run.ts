@@ -6,8 +6,8 @@ import { createLog } from "../log/log.js";
 import { createMetrics } from "../metrics/metrics.js";
 import { type MetricsServer, serveMetrics } from "../metrics/server.js";
 import { scrapeTargets, type TargetGroup } from "../metrics/service_discovery.js";
+import { keepBuffersSmall } from "./buffers.js";
 import type { Context } from "./context.js";
-import { keepHeapSmall } from "./heap.js";
 import { version } from "./package.js";
 import { preflight, thisHost } from "./preflight.js";
 import { refuseSecondInstance } from "./running.js";
@@ -18,8 +18,8 @@ import { type Ending, endingSignal } from "./signals.js";
  * address; then the daemon itself checks the engine and the uplinks.
  */
 export async function run(config: Config, context: Context): Promise<void> {
-  keepHeapSmall();
   preflight(thisHost(), "run");
+  keepBuffersSmall();
   await refuseSecondInstance(config.stateDir);
   const log = createLog({ format: config.logFormat, level: config.logLevel });
   const ending = endingSignal();

@@ -1,6 +1,7 @@
 import { type Metric as PromMetric, Registry } from "prom-client";
 import { Lines } from "./lines.js";
 import type { Metric } from "./metric.js";
+import { SeriesTexts } from "./series_texts.js";
 
 /** A label's values, one for each name of the metric. */
 export type LabelValues<L extends readonly string[]> = { readonly [I in keyof L]: string };
@@ -26,14 +27,17 @@ class Family {
   #lines: Lines | undefined;
   #head: Buffer | undefined;
 
-  constructor(private readonly metric: Metric) {}
+  constructor(
+    private readonly metric: Metric,
+    private readonly texts: SeriesTexts,
+  ) {}
 
   begin(): void {
     this.#lines?.begin();
   }
 
   add(labels: readonly string[], value: number): void {
-    this.#lines ??= new Lines(labels.length);
+    this.#lines ??= new Lines(Buffer.from(this.metric.name), labels.length, this.texts);
     for (const label of labels)
       if (label.length > LONGEST_VALUE) {
         this.#lines.add(labels.map(cut), value);
@@ -42,22 +46,20 @@ class Family {
     this.#lines.add(labels, value);
   }
 
-  async *text(ours: boolean): AsyncGenerator<Buffer | undefined> {
+  async *text(): AsyncGenerator<Buffer | undefined> {
     const lines = this.#lines;
     if (lines === undefined) return;
     const fresh = lines.fresh();
-    const texts: Buffer[] = [];
     for (let at = 0; at < fresh.length; at += FRESH_LINES) {
       const samples = fresh.slice(at, at + FRESH_LINES).map((labels) => sample(this.metric, labels));
-      texts.push(Buffer.from(withoutHead(await written(this.metric, samples))));
+      lines.addFresh(Buffer.from(withoutHead(await written(this.metric, samples))));
       yield;
     }
-    lines.setFresh(texts);
     if (lines.count > 0) {
       this.#head ??= Buffer.from(await written(this.metric, []));
       yield this.#head;
     }
-    yield* lines.write(ours);
+    yield* lines.write();
   }
 }
 
@@ -69,9 +71,12 @@ class Family {
 export class Exposition {
   readonly #families: ReadonlyMap<Metric, Family>;
 
-  /** @param metrics what may be added; they appear in this order, those without samples not at all */
-  constructor(metrics: readonly Metric[]) {
-    this.#families = new Map(metrics.map((metric) => [metric, new Family(metric)]));
+  /**
+   * @param metrics what may be added; they appear in this order, those without samples not at all
+   * @param texts where the series' texts are kept, those of other expositions as well
+   */
+  constructor(metrics: readonly Metric[], texts = new SeriesTexts()) {
+    this.#families = new Map(metrics.map((metric) => [metric, new Family(metric, texts)]));
   }
 
   /** Another scrape begins, without any sample. */
@@ -124,12 +129,9 @@ export class Exposition {
     return family;
   }
 
-  /**
-   * The text, piece by piece; undefined: a step on the way to the next one.
-   * @param ours nobody else has the pieces of the last scrape any more: they may be written over
-   */
-  async *text(ours = false): AsyncGenerator<Buffer | undefined> {
-    for (const family of this.#families.values()) yield* family.text(ours);
+  /** The text, piece by piece, each good until the next one; undefined: a step on the way to that. */
+  async *text(): AsyncGenerator<Buffer | undefined> {
+    for (const family of this.#families.values()) yield* family.text();
   }
 }
 

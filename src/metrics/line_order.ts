@@ -1,11 +1,28 @@
-import type { WrittenLines } from "./line_text.js";
+/** A line's labels' values. */
+export type Labels = readonly string[];
+
+/** Lines as a scrape has written them. */
+export class WrittenLines {
+  readonly hashes: Int32Array;
+  /** Of their texts. */
+  readonly places: Int32Array;
+
+  constructor(readonly labels: Labels[]) {
+    this.hashes = new Int32Array(labels.length);
+    this.places = new Int32Array(labels.length);
+  }
+
+  get count(): number {
+    return this.labels.length;
+  }
+}
 
 /**
  * Which line is which, in a scrape whose lines are not those of the last one in the same order: some came, went or moved. Lines are
  * looked up by a hash of their labels where they don't just follow each other.
  */
 export class LineOrder {
-  readonly labels: string[];
+  readonly labels: Labels[];
   /** For each line its place in the last scrape, or -1 - its place among those that are new; longer than there are lines. */
   from: Int32Array;
   /** Of the labels; as long as `from`. */
@@ -16,21 +33,18 @@ export class LineOrder {
   readonly #to: Int32Array;
   /** The line of the last scrape that follows if nothing more is different. */
   #next: number;
-  #count: number;
   /** Open addressing: 1 + a place in the last scrape, or -1 - a place in this one of a new line; 0: free. */
   #table = new Int32Array(0);
 
   /**
    * @param before the last scrape's lines
    * @param count so many of them are the same
-   * @param stride labels of a line
    */
   constructor(
     private readonly before: WrittenLines,
     count: number,
-    private readonly stride: number,
   ) {
-    this.labels = before.labels.slice(0, count * stride);
+    this.labels = before.labels.slice(0, count);
     const room = Math.max(count, before.count) + 8;
     this.from = new Int32Array(room);
     this.hashes = new Int32Array(room);
@@ -40,21 +54,31 @@ export class LineOrder {
       this.from[at] = at;
       this.#to[at] = at;
     }
-    this.#count = count;
     this.#next = count;
     this.#fillTable();
   }
 
-  get count(): number {
-    return this.#count;
+  /**
+   * @param fresh the places of the new lines' texts
+   * @throws Error where these are not as many
+   */
+  written(fresh: readonly number[]): WrittenLines {
+    if (fresh.length !== this.fresh.length)
+      throw new Error(`${this.fresh.length} new lines wanted, not ${fresh.length}`);
+    const now = new WrittenLines(this.labels);
+    now.hashes.set(this.hashes.subarray(0, now.count));
+    for (let at = 0; at < now.count; at++) {
+      const from = this.from[at] as number;
+      now.places[at] = (from < 0 ? fresh[-1 - from] : this.before.places[from]) as number;
+    }
+    return now;
   }
 
   /** @returns the line's place; below `count` as it was before: it has been added already */
-  place(labels: readonly string[]): number {
+  place(labels: Labels): number {
     const next = this.#next;
     const { before } = this;
-    if (next < before.count && sameLabels(before.labels, next * this.stride, labels))
-      return this.#placeOld(next, labels);
+    if (next < before.count && sameLabels(before.labels[next], labels)) return this.#placeOld(next, labels);
     const hash = hashOf(labels);
     const found = this.#find(labels, hash);
     if (found > 0) return this.#placeOld(found - 1, labels);
@@ -66,7 +90,7 @@ export class LineOrder {
     return at;
   }
 
-  #placeOld(old: number, labels: readonly string[]): number {
+  #placeOld(old: number, labels: Labels): number {
     this.#next = old + 1;
     const twice = this.#to[old] as number;
     if (twice >= 0) return twice;
@@ -75,9 +99,8 @@ export class LineOrder {
     return at;
   }
 
-  #push(from: number, labels: readonly string[], hash: number): number {
-    for (let i = 0; i < this.stride; i++) this.labels.push(labels[i] as string);
-    const at = this.#count++;
+  #push(from: number, labels: Labels, hash: number): number {
+    const at = this.labels.push(labels) - 1;
     if (at === this.from.length) {
       this.from = longer(this.from);
       this.hashes = longer(this.hashes);
@@ -97,7 +120,7 @@ export class LineOrder {
   }
 
   /** @returns 1 + the place in the last scrape, -1 - the place in this one, 0: neither */
-  #find(labels: readonly string[], hash: number): number {
+  #find(labels: Labels, hash: number): number {
     const table = this.#table;
     const mask = table.length - 1;
     for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
@@ -105,16 +128,16 @@ export class LineOrder {
       if (found === 0) return 0;
       const same =
         found > 0
-          ? sameLabels(this.before.labels, (found - 1) * this.stride, labels)
-          : sameLabels(this.labels, (-1 - found) * this.stride, labels);
+          ? sameLabels(this.before.labels[found - 1], labels)
+          : sameLabels(this.labels[-1 - found], labels);
       if (same) return found;
     }
   }
 }
 
-/** @param at where a line's labels begin in `all` */
-export function sameLabels(all: readonly string[], at: number, labels: readonly string[]): boolean {
-  for (let i = 0; i < labels.length; i++) if (all[at + i] !== labels[i]) return false;
+export function sameLabels(one: Labels | undefined, other: Labels): boolean {
+  if (one === other) return true;
+  for (let i = 0; i < other.length; i++) if (one?.[i] !== other[i]) return false;
   return true;
 }
 
@@ -125,7 +148,7 @@ function longer(array: Int32Array): Int32Array {
 }
 
 /** FNV-1a over UTF-16 units. */
-function hashOf(labels: readonly string[]): number {
+function hashOf(labels: Labels): number {
   let hash = 0x811c9dc5 | 0;
   for (const label of labels) {
     for (let i = 0; i < label.length; i++) hash = Math.imul(hash ^ label.charCodeAt(i), 0x01000193);

@@ -1,22 +1,35 @@
-import { LineOrder, sameLabels } from "./line_order.js";
-import { FreshLines, PIECE, WrittenLines, writePiece } from "./line_text.js";
+import { type Labels, LineOrder, sameLabels, WrittenLines } from "./line_order.js";
+import type { SeriesTexts } from "./series_texts.js";
+import { TextStore } from "./text_store.js";
 
-const NONE = new FreshLines(0, []);
+/** Texts that are taken over from one store to another in one go: a millisecond's worth. */
+const MOVED_AT_ONCE = 2048;
+const NEWLINE = 10;
 
 /**
  * The lines of one metric, remembered from scrape to scrape. Collectors add them in the same order each time, or nearly: a line is known
- * by the one before it, and looked up only where that fails. What a line says but for its figure is written once.
+ * by the one before it, and looked up only where that fails. What a line says but for its figure is made once.
  */
 export class Lines {
-  #written = new WrittenLines(0, []);
+  #written = new WrittenLines([]);
   /** The figures of this scrape; longer than they are many. */
   #values = new Float64Array(0);
   #count = 0;
   #order: LineOrder | undefined;
-  #fresh = NONE;
+  /** Places of the texts of lines that are new. */
+  #fresh: number[] = [];
+  /** That has the texts. */
+  #store = new TextStore();
 
-  /** @param stride labels of a line, by which it is told from the others */
-  constructor(private readonly stride: number) {}
+  /**
+   * @param name of the metric, with which each of its lines begins
+   * @param stride labels of a line, by which it is told from the others
+   */
+  constructor(
+    private readonly name: Buffer,
+    private readonly stride: number,
+    private readonly texts: SeriesTexts,
+  ) {}
 
   /** Lines of this scrape. */
   get count(): number {
@@ -27,24 +40,27 @@ export class Lines {
   begin(): void {
     this.#count = 0;
     this.#order = undefined;
-    this.#fresh = NONE;
+    this.#fresh = [];
     if (this.#values.length < this.#written.count) this.#values = new Float64Array(this.#written.count);
   }
 
   /**
    * Adds a line, or `value` to the line that has the same labels.
+   * @param labels kept: they must not change any more
    * @throws Error for another number of labels than the others have
    */
-  add(labels: readonly string[], value: number): void {
+  add(labels: Labels, value: number): void {
     if (labels.length !== this.stride) throw new Error(`${this.stride} labels wanted, not ${labels.length}`);
     const at = this.#count;
     const { count, labels: before } = this.#written;
-    if (this.#order === undefined && at < count && sameLabels(before, at * this.stride, labels)) {
+    if (this.#order === undefined && at < count && sameLabels(before[at], labels)) {
+      // The same object the next time, perhaps.
+      before[at] = labels;
       this.#values[at] = value;
       this.#count = at + 1;
       return;
     }
-    this.#order ??= new LineOrder(this.#written, at, this.stride);
+    this.#order ??= new LineOrder(this.#written, at);
     const place = this.#order.place(labels);
     if (place < at) this.#values[place] = (this.#values[place] as number) + value;
     else this.#append(value);
@@ -52,7 +68,7 @@ export class Lines {
 
   #append(value: number): void {
     if (this.#count === this.#values.length) {
-      const longer = new Float64Array(Math.max(8, 2 * this.#count));
+      const longer = new Float64Array(Math.max(8, Math.ceil(1.5 * this.#count)));
       longer.set(this.#values);
       this.#values = longer;
     }
@@ -60,30 +76,47 @@ export class Lines {
   }
 
   /** The labels of the lines that were never written, in their order. */
-  fresh(): (readonly string[])[] {
-    const { stride } = this;
+  fresh(): Labels[] {
     const { fresh = [], labels = [] } = this.#order ?? {};
-    return fresh.map((at) => labels.slice(at * stride, (at + 1) * stride));
-  }
-
-  /** @param texts the lines that fresh() has, each with the figure 0 */
-  setFresh(texts: Iterable<Buffer>): void {
-    this.#fresh = new FreshLines(this.#order?.fresh.length ?? 0, texts);
+    return fresh.map((at) => labels[at] as Labels);
   }
 
   /**
-   * The text of this scrape, piece by piece.
-   * @param ours nobody else has the pieces of the last scrape any more: they may be written over
+   * Takes the text of those that fresh() has, in their order, perhaps in several calls.
+   * @param text whole lines, each with the figure 0
+   * @throws Error where these are another metric's
    */
-  *write(ours: boolean): Generator<Buffer> {
+  addFresh(text: Buffer): void {
+    const { name } = this;
+    for (let start = 0; start < text.length; ) {
+      const end = text.indexOf(NEWLINE, start);
+      if (name.compare(text, start, start + name.length) !== 0)
+        throw new Error(`no line of ${name}: ${text.toString("utf8", start, end)}`);
+      this.#fresh.push(this.#store.add(text, start + name.length, end - 1));
+      start = end + 1;
+    }
+  }
+
+  /** The text of this scrape, piece by piece, each good until the next one; undefined: a step on the way to that. */
+  *write(): Generator<Buffer | undefined> {
     const before = this.#written;
-    if (this.#count < before.count) this.#order ??= new LineOrder(before, this.#count, this.stride);
-    const order = this.#order;
-    const now = order === undefined ? before : new WrittenLines(order.count, order.labels);
-    if (order !== undefined) now.hashes.set(order.hashes.subarray(0, order.count));
-    const sources = { before, now, values: this.#values, from: order?.from, fresh: this.#fresh, ours };
-    for (let begin = 0; begin < now.count; begin += PIECE) yield writePiece(sources, begin);
-    this.#written = now;
+    if (this.#count < before.count) this.#order ??= new LineOrder(before, this.#count);
+    if (this.#order !== undefined) this.#written = this.#order.written(this.#fresh);
+    this.#order = undefined;
+    const { count, places } = this.#written;
+    yield* this.#takeOver(places);
+    const name = this.#store.add(this.name);
+    yield* this.#store.write({ name, count, places, values: this.#values });
     this.begin();
+  }
+
+  *#takeOver(places: Int32Array): Generator<undefined> {
+    const { store } = this.texts;
+    if (this.#store === store) return;
+    for (const [at, place] of places.entries()) {
+      places[at] = store.addFrom(this.#store, place);
+      if (at % MOVED_AT_ONCE === MOVED_AT_ONCE - 1) yield;
+    }
+    this.#store = store;
   }
 }

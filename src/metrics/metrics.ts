@@ -4,19 +4,14 @@ import { collectorKinds, scrapeMetrics } from "./catalogue.js";
 import type { Collector, CollectorContext, CollectorKind } from "./collector.js";
 import { Exposition } from "./exposition.js";
 import { paced } from "./pace.js";
-
-/** The text of /metrics. */
-export interface Scrape {
-  readonly pieces: readonly Buffer[];
-  /** To be called once when the pieces are not needed any more: the next scrape may write into them. */
-  done(): void;
-}
+import { SeriesTexts } from "./series_texts.js";
 
 export interface Metrics {
   /**
    * Reads everything anew. Never fails because of a collector. Scrapes at the same time wait for each other.
+   * @param take is given the text, piece by piece, as it is written; a piece is good until it returns
    */
-  scrape(): Promise<Scrape>;
+  scrape(take: (piece: Buffer) => void): Promise<void>;
   readonly contentType: string;
   /** To be given to the daemon. */
   readonly observer: Required<DaemonObserver>;
@@ -35,14 +30,13 @@ interface Running {
 
 /** fairway's metrics: all collectors that the configuration has on. */
 export function createMetrics(options: MetricsOptions): Metrics {
+  const texts = new SeriesTexts();
   const running = collectorKinds.flatMap((kind): Running[] => {
     const collector = kind.create(options);
-    return collector === undefined ? [] : [{ kind, collector, out: new Exposition(kind.metrics) }];
+    return collector === undefined ? [] : [{ kind, collector, out: new Exposition(kind.metrics, texts) }];
   });
   const observers = running.flatMap(({ collector }) => collector.observer ?? []);
-  const own = new Exposition(Object.values(scrapeMetrics));
-  /** Scrapes whose text somebody still has. */
-  let lent = 0;
+  const own = new Exposition(Object.values(scrapeMetrics), texts);
   let before: Promise<unknown> = Promise.resolve();
 
   return {
@@ -52,14 +46,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
       engineConnected: (up) => observers.forEach((one) => void one.engineConnected?.(up)),
       engineEvent: (type, action) => observers.forEach((one) => void one.engineEvent?.(type, action)),
     },
-    scrape() {
-      const scrape = before.then(scrapeNow);
+    scrape(take) {
+      const scrape = before.then(() => scrapeNow(take));
       before = scrape.catch(() => undefined);
       return scrape;
     },
   };
 
-  async function scrapeNow(): Promise<Scrape> {
+  async function scrapeNow(take: (piece: Buffer) => void): Promise<void> {
+    texts.beginScrape();
     own.begin();
     const expositions = [own];
     for (const { kind, collector, out } of running) {
@@ -73,15 +68,8 @@ export function createMetrics(options: MetricsOptions): Metrics {
       own.add(scrapeMetrics.success, [kind.name], held === undefined ? 0 : 1);
       own.add(scrapeMetrics.duration, [kind.name], (performance.now() - start) / 1000);
     }
-    const pieces: Buffer[] = [];
-    await paced(written(expositions, pieces, lent === 0));
-    lent++;
-    return {
-      pieces,
-      done: () => {
-        lent--;
-      },
-    };
+    await paced(written(expositions, take));
+    texts.endScrape();
   }
 
   /** @returns how long it has held up everything else, in ms; undefined: it failed */
@@ -99,12 +87,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
 
 async function* written(
   expositions: readonly Exposition[],
-  pieces: Buffer[],
-  ours: boolean,
+  take: (piece: Buffer) => void,
 ): AsyncGenerator<void> {
   for (const exposition of expositions) {
-    for await (const piece of exposition.text(ours)) {
-      if (piece !== undefined) pieces.push(piece);
+    for await (const piece of exposition.text()) {
+      if (piece !== undefined) take(piece);
       yield;
     }
   }

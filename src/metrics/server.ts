@@ -2,14 +2,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { formatMetricsAddress, type MetricsAddress } from "../config/schema.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
-import type { Scrape } from "./metrics.js";
-import { paced } from "./pace.js";
+import { SendBuffers } from "./send_buffers.js";
 import type { TargetGroup } from "./service_discovery.js";
 
 export interface MetricsServerOptions {
   address: MetricsAddress;
-  /** The text of /metrics. */
-  scrape: () => Promise<Scrape>;
+  /** Gives the text of /metrics, piece by piece, each good until `take` returns. */
+  scrape: (take: (piece: Buffer) => void) => Promise<void>;
   contentType: string;
   /** What /sd answers; undefined while the engine has not been seen. */
   targets: () => TargetGroup[] | undefined;
@@ -31,7 +30,9 @@ export interface MetricsServer {
 export async function serveMetrics(options: MetricsServerOptions): Promise<MetricsServer> {
   const server = createServer((request, response) => {
     answer(request, response, options).catch((error: unknown) => {
-      send(response, 500, `${errorMessage(error)}\n`);
+      // What has begun as an answer can't become another: it is cut off.
+      if (response.headersSent) response.destroy();
+      else send(response, 500, `${errorMessage(error)}\n`);
     });
   });
   // A scrape is one small request: who dawdles is not Prometheus.
@@ -46,9 +47,6 @@ export async function serveMetrics(options: MetricsServerOptions): Promise<Metri
   };
 }
 
-/** Bytes. */
-const AT_ONCE = 256 * 1024;
-
 async function answer(
   request: IncomingMessage,
   response: ServerResponse,
@@ -59,14 +57,8 @@ async function answer(
     return send(response, 405, "only GET\n");
   }
   switch (request.url?.split("?", 1)[0]) {
-    case "/metrics": {
-      const { pieces, done } = await options.scrape();
-      whenClosed(response, done);
-      writeHead(response, 200, pieces, options.contentType);
-      await paced(written(response, pieces));
-      response.end();
-      return;
-    }
+    case "/metrics":
+      return scraped(response, options);
     case "/sd": {
       const targets = options.targets();
       if (targets === undefined) return send(response, 503, "the engine has not been seen yet\n");
@@ -92,39 +84,29 @@ function send(
   type = "text/plain; charset=utf-8",
 ): void {
   const bytes = Buffer.from(body);
-  writeHead(response, status, [bytes], type);
+  response.writeHead(status, { ...headers(type), "content-length": bytes.length });
   response.end(bytes);
 }
 
-function writeHead(response: ServerResponse, status: number, pieces: readonly Buffer[], type: string): void {
-  response.writeHead(status, {
-    "content-type": type,
-    "content-length": pieces.reduce((length, piece) => length + piece.length, 0),
-    "x-content-type-options": "nosniff",
+function headers(type: string): Record<string, string> {
+  return { "content-type": type, "x-content-type-options": "nosniff" };
+}
+
+/** Sends each piece as it comes, small ones together: all of a large host's text is nowhere at any time. */
+async function scraped(
+  response: ServerResponse,
+  { scrape, contentType }: Pick<MetricsServerOptions, "scrape" | "contentType">,
+): Promise<void> {
+  const sending = new SendBuffers((bytes, sent) => {
+    if (!response.headersSent) response.writeHead(200, headers(contentType));
+    response.write(bytes, sent);
   });
-}
-
-/** Hands the pieces to the kernel, small ones together, in steps: what the kernel takes at once of 10 MB takes milliseconds. */
-function* written(response: ServerResponse, pieces: readonly Buffer[]): Generator<void> {
-  let waiting = 0;
-  response.cork();
-  for (const piece of pieces) {
-    if (response.destroyed) break;
-    response.write(piece);
-    waiting += piece.length;
-    if (waiting < AT_ONCE) continue;
-    waiting = 0;
-    response.uncork();
-    yield;
-    response.cork();
-  }
-  response.uncork();
-}
-
-/** Calls `then` once the last byte has gone, or can't any more. */
-function whenClosed(response: ServerResponse, then: () => void): void {
-  if (response.closed || response.destroyed) then();
-  else response.once("close", then);
+  await scrape((piece) => {
+    // Else who asked has gone.
+    if (!response.destroyed) sending.add(piece);
+  });
+  if (!response.destroyed) sending.flush();
+  response.end();
 }
 
 function listen(server: Server, address: MetricsAddress): Promise<void> {

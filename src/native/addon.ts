@@ -110,6 +110,7 @@ export interface Addon {
   deleteConntrackOf(family: number, address: string): boolean;
   netnsCookie(): bigint;
   redialUdp(pid: number, cookie: bigint, address: Uint8Array, port: number): boolean;
+  returnLargeBlocks(bytes: number): void;
   updateConntrackTcp(updates: ConntrackTcpUpdate[]): number;
 }
 

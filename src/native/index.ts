@@ -23,6 +23,7 @@ export type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./connt
 export { NativeError } from "./errors.js";
 export { BpfLink, linkDevices } from "./link.js";
 export { BpfMap } from "./map.js";
+export { returnLargeBlocks } from "./memory.js";
 export {
   firewallGeneration,
   getLinks,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { ConnectionReading, DirectionConnections } from "../../../src/datapath/reader.js";
 import { createMetrics } from "../../../src/metrics/metrics.js";
-import { FakeSource } from "./source.js";
+import { FakeSource, textOf } from "./source.js";
 
 const nothing: DirectionConnections = {
   opened: { tcp: 0, udp: 0 },
@@ -31,9 +31,7 @@ async function samples(
   source.connections = connections;
   source.handshakes = handshakes;
   const metrics = createMetrics({ source, version: "0.1.0", kernel: "6.1.0" });
-  const { pieces, done } = await metrics.scrape();
-  const text = Buffer.concat(pieces).toString();
-  done();
+  const text = await textOf(metrics);
   return text
     .split("\n")
     .filter((line) => /^fairway_(endpoint_(conn|hand|tcp|snat)|network_handshake)/.test(line))
@@ -103,9 +101,7 @@ describe("connections", () => {
       containerPort: 80,
     } as const;
     source.portCounts = [{ port, opened: 5, refused: 2 }];
-    const { pieces, done } = await createMetrics({ source, version: "0.1.0", kernel: "6.1.0" }).scrape();
-    const text = Buffer.concat(pieces).toString();
-    done();
+    const text = await textOf(createMetrics({ source, version: "0.1.0", kernel: "6.1.0" }));
     const of = 'container="web",project="",network="bridge",proto="tcp",published="[::]:8080"';
     expect(text).toContain(`\nfairway_published_port_connections_total{${of}} 5\n`);
     expect(text).toContain(`\nfairway_published_port_refused_packets_total{${of}} 2\n`);

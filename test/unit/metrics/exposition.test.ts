@@ -8,9 +8,9 @@ const help = "what it is";
 const plain = gauge({ name: "plain", unit: "none", help });
 const named = counter({ name: "named_total", unit: "packets", help, labels: ["a", "b"] });
 const spread = histogram({ name: "spread", unit: "seconds", help, labels: ["a"] });
-const pieces = async (out: Exposition, ours = false) => {
+const pieces = async (out: Exposition) => {
   const all: string[] = [];
-  for await (const piece of out.text(ours)) if (piece !== undefined) all.push(piece.toString());
+  for await (const piece of out.text()) if (piece !== undefined) all.push(piece.toString());
   return all;
 };
 const text = async (out: Exposition) => (await pieces(out)).join("");

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createMetrics } from "../../../src/metrics/metrics.js";
-import { container, endpoint, FakeSource, status } from "./source.js";
+import { container, endpoint, FakeSource, status, textOf } from "./source.js";
 
 function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
   const source = new FakeSource();
@@ -8,12 +8,7 @@ function setUp(options: Partial<Parameters<typeof createMetrics>[0]> = {}) {
   return {
     source,
     metrics,
-    scrape: async () => {
-      const { pieces, done } = await metrics.scrape();
-      const text = Buffer.concat(pieces).toString();
-      done();
-      return text;
-    },
+    scrape: () => textOf(metrics),
   };
 }
 
@@ -122,29 +117,19 @@ describe("metrics", () => {
     expect(samples(text, "fairway_docker_disconnects_total")).toEqual(["fairway_docker_disconnects_total 2"]);
   });
 
-  it("writes over a scrape's text only once nobody needs it any more", async () => {
+  it("takes one scrape after the other", async () => {
     const { source, metrics } = setUp();
-    const packets = (count: number) => ({
-      fast: { packets: count, bytes: 0 },
-      slow: { packets: 0, bytes: 0 },
+    const fast = (packets: number) => ({ fast: { packets, bytes: 0 }, slow: { packets: 0, bytes: 0 } });
+    const pieces: [Buffer[], Buffer[]] = [[], []];
+    source.endpoints = [endpoint({ receive: fast(1) })];
+    const first = metrics.scrape((piece) => pieces[0].push(Buffer.from(piece)));
+    const second = first.then(() => {
+      source.endpoints = [endpoint({ receive: fast(2) })];
     });
-    const line = (count: number) =>
-      `receive_packets_total{container="web",project="",network="bridge",path="fast"} ${count}\n`;
-    const next = async (count: number) => {
-      source.endpoints = [endpoint({ receive: packets(count) })];
-      const { pieces, done } = await metrics.scrape();
-      return { done, text: () => Buffer.concat(pieces).toString() };
-    };
-    const slow = await next(1);
-    const quick = await next(2);
-    quick.done();
-    const third = await next(3);
-    expect(slow.text()).toContain(line(1));
-    expect(third.text()).toContain(line(3));
-    slow.done();
-    third.done();
-    await next(4);
-    expect(third.text()).toContain(line(4));
+    await Promise.all([second, metrics.scrape((piece) => pieces[1].push(Buffer.from(piece)))]);
+    const line = 'receive_packets_total{container="web",project="",network="bridge",path="fast"} ';
+    expect(Buffer.concat(pieces[0]).toString()).toContain(`${line}1\n`);
+    expect(Buffer.concat(pieces[1]).toString()).toContain(`${line}2\n`);
   });
 
   it("keeps to one series each while containers come, go and take each other's names", async () => {

@@ -11,6 +11,7 @@ import type {
   ReasonReading,
 } from "../../../src/datapath/reader.js";
 import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
+import type { Metrics } from "../../../src/metrics/metrics.js";
 
 /** A daemon that is ready, with nothing on it. */
 export function status(change: Partial<DaemonStatus> = {}): DaemonStatus {
@@ -146,4 +147,11 @@ export class FakeSource implements MetricsSource {
   status(): DaemonStatus {
     return this.current;
   }
+}
+
+/** One scrape. */
+export async function textOf(metrics: Pick<Metrics, "scrape">): Promise<string> {
+  const pieces: Buffer[] = [];
+  await metrics.scrape((piece) => pieces.push(Buffer.from(piece)));
+  return Buffer.concat(pieces).toString();
 }
