@@ -481,6 +481,23 @@ struct reason_key {
 
 #define SLOT_NONE 0xffffffff
 
+/* Of what the counters of XDP are by reason: enum reason from this one on. */
+#define XDP_REASON_FIRST REASON_BAD_HEADER
+/* An uplink's counters lie at 1 + its ifindex modulo this, or in one of the places after that. */
+#define XDP_PLACES 256
+#define XDP_PROBES 4
+/* Place 0 is of devices that have found none. */
+#define XDP_PLACES_MAX (1 + XDP_PLACES + XDP_PROBES - 1)
+
+/* What uplink_xdp has done at a device, per CPU. */
+struct xdp_counters {
+	__u64 ifindex; /* whose place it is; 0: nobody's */
+	__u64 passed;  /* packets since it is that device's */
+	__u64 dropped; /* packets, those for endpoints too */
+	/* Dropped for no endpoint, whosever the place was: a reason's count goes on when a device is gone. */
+	struct counter drops[REASON_MAX - XDP_REASON_FIRST];
+};
+
 /* What an uplink's policy says of a source: the value of the longest prefix that has it. */
 enum source_verdict {
 	SOURCE_UNLISTED = 0,

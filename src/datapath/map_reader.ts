@@ -22,10 +22,12 @@ import type {
   PortReading,
   ProgramReading,
   ReasonReading,
+  XdpReading,
 } from "./reader.js";
 import { ReasonReader } from "./reason_reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 import type { Sweep } from "./sweep.js";
+import { xdpVerdicts } from "./xdp_counters.js";
 
 /** What the reader asks of the datapath. */
 export interface ReaderSources {
@@ -35,6 +37,8 @@ export interface ReaderSources {
   /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
   policyEntries: (map: MapName) => number | undefined;
   sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted" | "number">;
+  /** Where uplink_xdp is attached now. */
+  xdp?: () => { ifindex: number; name: string }[];
   programs?: () => ProgramReading[];
   detached?: () => DetachedReading[];
 }
@@ -91,6 +95,13 @@ export class MapReader implements DatapathReader {
 
   reasonSteps(): Iterable<ReasonReading[]> {
     return this.#reasons.steps();
+  }
+
+  xdp(): XdpReading[] {
+    return (this.sources.xdp?.() ?? []).flatMap(({ ifindex, name }) => {
+      const verdicts = xdpVerdicts(this.kernel, ifindex);
+      return verdicts === undefined ? [] : { device: name, ...verdicts };
+    });
   }
 
   maps(): MapReading[] {
@@ -188,7 +199,7 @@ const TABLES: ReadonlySet<MapName> = new Set([
   "sync_budgets",
   "tcp_controls",
   "source_blocks",
-  "xdp_drops",
+  "xdp_counters",
 ]);
 /** Arrays by slot. */
 const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);

@@ -89,6 +89,14 @@ export interface ReasonReading extends TrafficCounter {
   reason: string;
 }
 
+/** What XDP has done with the packets of an uplink at which it is attached, since it is. */
+export interface XdpReading {
+  device: string;
+  passed: number;
+  /** Those for endpoints too. */
+  dropped: number;
+}
+
 /** How full a map is. Arrays say how many slots are in use. */
 export interface MapReading {
   map: string;
@@ -164,6 +172,7 @@ export interface DatapathReader {
   handshakes(): HandshakeReading[];
   reasons(): ReasonReading[];
   reasonSteps(): Iterable<ReasonReading[]>;
+  xdp(): XdpReading[];
   maps(): MapReading[];
   /** undefined: a step on the way to the next map. */
   mapSteps(): Iterable<MapReading | undefined>;

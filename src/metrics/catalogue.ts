@@ -77,6 +77,7 @@ export const labelMeanings: Readonly<Record<string, string>> = {
   path: "`fast`: handled by fairway; `slow`: left to the kernel, or to the engine's own way",
   direction: "`receive`: towards the container; `transmit`: from it",
   reason: "why it was dropped or left to the kernel, see [the reasons](architecture.md#a-packets-way)",
+  verdict: "`pass`, `drop`",
   proto: "`tcp`, `udp`",
   published: "host address and port that it is published on; `0.0.0.0` and `[::]` are any",
   target: "the container's address and port",

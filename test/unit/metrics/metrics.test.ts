@@ -103,6 +103,17 @@ describe("metrics", () => {
     expect(samples(text, "fairway_collector_success").length).toBeGreaterThanOrEqual(8);
   });
 
+  it("has what XDP did at the uplinks where it is attached, and nothing of others", async () => {
+    const { source, scrape } = setUp();
+    source.xdp = [{ device: "eth0", passed: 5, dropped: 7 }];
+    expect(samples(await scrape(), "fairway_uplink_xdp")).toEqual([
+      'fairway_uplink_xdp_packets_total{device="eth0",verdict="pass"} 5',
+      'fairway_uplink_xdp_packets_total{device="eth0",verdict="drop"} 7',
+    ]);
+    source.xdp = [];
+    expect(samples(await scrape(), "fairway_uplink_xdp")).toEqual([]);
+  });
+
   it("tells when rules of the user's don't count", async () => {
     const { source, scrape } = setUp();
     source.current = status({ trustFirewall: "ignore" });

@@ -9,6 +9,7 @@ import type {
   PortReading,
   ProgramReading,
   ReasonReading,
+  XdpReading,
 } from "../../../src/datapath/reader.js";
 import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 
@@ -96,6 +97,7 @@ export class FakeSource implements MetricsSource {
   ports: PortReading[] = [];
   portCounts: PortCountReading[] = [];
   hostPorts: HostPortReading[] = [];
+  xdp: XdpReading[] = [];
   programs: ProgramReading[] = [];
   flowsCountedAt = 1;
   engineState: EngineState | undefined = {
@@ -127,6 +129,7 @@ export class FakeSource implements MetricsSource {
     handshakes: () => this.handshakes,
     reasons: () => this.reasons,
     reasonSteps: () => [this.reasons],
+    xdp: () => this.xdp,
     maps: () => [],
     mapSteps: () => [
       undefined,
