@@ -120,6 +120,7 @@ enum endpoint_flags {
 	ENDPOINT_TRANSLATED = 1 << 3,
 	/* With ENDPOINT_PARENT: on macvlan in mode bridge: what others of it send it comes by the parent's receive path alone. */
 	ENDPOINT_SIBLINGS = 1 << 4,
+	ENDPOINT_MATRIX = 1 << 5, /* what it and others of its network send each other is counted by pair */
 };
 
 /* What an endpoint's traffic of one family may do on the fast path. */
@@ -215,6 +216,15 @@ struct port_ipv6 {
 	struct ipv6_address address;
 	__be16 port;
 	__u8 pad[2];
+};
+
+/* How many pairs of endpoints are counted, of all networks together. */
+#define PAIRS_MAX 16384
+
+/* Two endpoints of one network, by what one sends the other. */
+struct pair_key {
+	struct endpoint_ref from;
+	struct endpoint_ref to;
 };
 
 /* What is counted of a published port. */

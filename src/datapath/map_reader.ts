@@ -7,6 +7,7 @@ import { connectionSteps, handshakes } from "./connection_reader.js";
 import { EndpointReader } from "./endpoint_reader.js";
 import { familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
+import { PairReader } from "./pairs.js";
 import { portCountSteps } from "./port_counts.js";
 import { PortReader } from "./port_reader.js";
 import type {
@@ -18,6 +19,7 @@ import type {
   HandshakeReading,
   HostPortReading,
   MapReading,
+  PairReading,
   PortCountReading,
   PortReading,
   ProgramReading,
@@ -47,6 +49,7 @@ export interface ReaderSources {
 export class MapReader implements DatapathReader {
   readonly #endpoints: EndpointReader;
   readonly #reasons: ReasonReader;
+  readonly #pairs: PairReader;
   readonly #ports: PortReader;
   /** Entries of maps, and in which call of mapSteps() they were counted. */
   readonly #counts = new Map<MapName, { entries: number; call: number }>();
@@ -58,6 +61,7 @@ export class MapReader implements DatapathReader {
   ) {
     this.#endpoints = new EndpointReader(kernel.endpoint_counters, sources.placed);
     this.#reasons = new ReasonReader(kernel, sources.placed);
+    this.#pairs = new PairReader(kernel, sources.placed);
     this.#ports = new PortReader(kernel.host_port_counters, sources);
   }
 
@@ -95,6 +99,14 @@ export class MapReader implements DatapathReader {
 
   reasonSteps(): Iterable<ReasonReading[]> {
     return this.#reasons.steps();
+  }
+
+  pairSteps(): Iterable<PairReading[]> {
+    return this.#pairs.steps();
+  }
+
+  pairsUncounted(): number {
+    return this.#pairs.uncounted();
   }
 
   xdp(): XdpReading[] {
@@ -200,6 +212,7 @@ const TABLES: ReadonlySet<MapName> = new Set([
   "tcp_controls",
   "source_blocks",
   "xdp_counters",
+  "pairs_uncounted",
 ]);
 /** Arrays by slot. */
 const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);

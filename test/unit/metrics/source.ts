@@ -5,6 +5,7 @@ import type {
   EndpointReading,
   HandshakeReading,
   HostPortReading,
+  PairReading,
   PortCountReading,
   PortReading,
   ProgramReading,
@@ -97,6 +98,8 @@ export class FakeSource implements MetricsSource {
   ports: PortReading[] = [];
   portCounts: PortCountReading[] = [];
   hostPorts: HostPortReading[] = [];
+  pairs: PairReading[] = [];
+  pairsUncounted = 0;
   xdp: XdpReading[] = [];
   programs: ProgramReading[] = [];
   flowsCountedAt = 1;
@@ -129,6 +132,8 @@ export class FakeSource implements MetricsSource {
     handshakes: () => this.handshakes,
     reasons: () => this.reasons,
     reasonSteps: () => [this.reasons],
+    pairSteps: () => [this.pairs],
+    pairsUncounted: () => this.pairsUncounted,
     xdp: () => this.xdp,
     maps: () => [],
     mapSteps: () => [
