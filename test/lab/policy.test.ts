@@ -79,11 +79,11 @@ class SentByRouter {
 
   static async start({ router }: Lab): Promise<SentByRouter> {
     const input = `table netdev sent {
-  counter all {}
+  counter sent {}
   counter denied {}
   chain egress {
     type filter hook egress device host priority 0
-    counter name all
+    counter name sent
     ip saddr ${addresses.client} counter name denied
   }
 }
@@ -97,7 +97,7 @@ class SentByRouter {
     const listed = (JSON.parse(stdout) as { nftables: { counter?: { name: string; packets: number } }[] })
       .nftables;
     const of = (name: string) => listed.find(({ counter }) => counter?.name === name)?.counter?.packets;
-    return { sent: of("all") ?? Number.NaN, denied: of("denied") ?? Number.NaN };
+    return { sent: of("sent") ?? Number.NaN, denied: of("denied") ?? Number.NaN };
   }
 
   /** With what fairway has counted at eth0, at a moment when nothing is on its way. */
@@ -276,49 +276,43 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
     );
   });
 
-  it(
-    "counts every packet of an uplink by what XDP did with it, as the peer has counted what it sent",
-    () =>
-      withFairway(
-        ["--xdp", "on", "--deny", `${addresses.client}/32`, "--uplink", "eth0", "--uplink", "spare"],
-        async (fairway) => {
-          await lab.host.exec(["ip", "link", "add", "spare", "type", "veth", "peer", "name", "spare1"]);
-          await lab.host.exec(["ip", "link", "set", "spare", "up"]);
-          await guarded(lab, fairway, {});
-          const sent = await SentByRouter.start(lab);
-          const known = async () =>
-            (await fairway.metrics()).find(verdicts).map(({ labels }) => labels.device);
-          await until("XDP is at both", async () => new Set(await known()).size === 2);
+  it("counts every packet of an uplink by what XDP did with it, as the peer has counted what it sent", async () => {
+    await lab.host.exec(["ip", "link", "add", "spare", "type", "veth", "peer", "name", "spare1"]);
+    await lab.host.exec(["ip", "link", "set", "spare", "up"]);
+    const uplinks = ["--uplink", "eth0", "--uplink", "spare"];
+    await withFairway(["--xdp", "on", "--deny", `${addresses.client}/32`, ...uplinks], async (fairway) => {
+      await guarded(lab, fairway, {});
+      const sent = await SentByRouter.start(lab);
+      const known = async () =>
+        new Set((await fairway.metrics()).find(verdicts).map(({ labels }) => labels.device));
+      await until("XDP is at both", async () => (await known()).size === 2);
 
-          const before = await sent.settled(fairway);
-          expect((await ask(lab.neighbour, "udp", addresses.host, 300)).answered).toBe(300);
-          expect((await ask(lab.neighbour, "tcp", addresses.host, 50)).answered).toBe(50);
-          for (const proto of ["udp", "tcp"] as const)
-            expect((await ask(lab.client, proto, addresses.host, 200)).answered).toBe(0);
-          const after = await sent.settled(fairway);
-          const counted = {
-            pass: after.pass - before.pass,
-            drop: after.drop - before.drop,
-          };
-          expect(counted).toEqual({
-            pass: after.sent - before.sent - (after.denied - before.denied),
-            drop: after.denied - before.denied,
-          });
-          expect(counted.drop).toBeGreaterThanOrEqual(400);
-          expect(counted.pass).toBeGreaterThanOrEqual(300 + 50 * 4);
+      const before = await sent.settled(fairway);
+      // Some at a time: the device has room for 256, and what finds none there never comes to XDP.
+      expect(await lab.neighbour.ask("echoes.mjs", [addresses.host, port, 300, 100])).toEqual({
+        sent: 300,
+        received: 300,
+      });
+      expect((await ask(lab.neighbour, "tcp", addresses.host, 50)).answered).toBe(50);
+      for (const proto of ["udp", "tcp"] as const)
+        expect((await ask(lab.client, proto, addresses.host, 100)).answered).toBe(0);
+      const after = await sent.settled(fairway);
+      const counted = { pass: after.pass - before.pass, drop: after.drop - before.drop };
+      const denied = after.denied - before.denied;
+      expect(counted).toEqual({ pass: after.sent - before.sent - denied, drop: denied });
+      expect(counted.drop).toBeGreaterThanOrEqual(200);
+      expect(counted.pass).toBeGreaterThanOrEqual(300 + 50 * 4);
 
-          await lab.host.exec(["ip", "link", "del", "spare"]);
-          expect(new Set(await known())).toEqual(new Set(["eth0"]));
-          // They are the datapath's, not the daemon's.
-          await fairway.stop();
-          const next = await lab.fairway({ args: ["--xdp", "on"] });
-          const later = await sent.settled(next);
-          expect(later.pass - before.pass + later.drop - before.drop).toBe(later.sent - before.sent);
-          await next.stop();
-        },
-      ),
-    90_000,
-  );
+      await lab.host.exec(["ip", "link", "del", "spare"]);
+      expect(await known()).toEqual(new Set(["eth0"]));
+      // They are the datapath's, not the daemon's.
+      await fairway.stop();
+      const next = await lab.fairway({ args: ["--xdp", "on"] });
+      const later = await sent.settled(next);
+      expect(later.pass - before.pass + later.drop - before.drop).toBe(later.sent - before.sent);
+      await next.stop();
+    });
+  }, 90_000);
 
   it("survives the daemon, and a list that has changed holds for connections that are open", async () => {
     const first = await lab.fairway({ args: ["--xdp", "on"] });
