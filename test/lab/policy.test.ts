@@ -312,7 +312,7 @@ describe.each(enginesToTest())("access lists, engine %s", (kind) => {
       expect(later.pass - before.pass + later.drop - before.drop).toBe(later.sent - before.sent);
       await next.stop();
     });
-  }, 90_000);
+  }, 120_000);
 
   it("survives the daemon, and a list that has changed holds for connections that are open", async () => {
     const first = await lab.fairway({ args: ["--xdp", "on"] });
