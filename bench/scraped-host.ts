@@ -206,6 +206,7 @@ function endpointIn(slot: number, generation: number): PlacedEndpoint {
     bridge: `br-${(slot % 50).toString(16).padStart(12, "0")}`,
     ip: { 4: ip, 6: undefined },
     bridging: true,
+    matrix: false,
     mtu: 1500,
     mac: new Uint8Array(6),
     bridgeMac: new Uint8Array(6),

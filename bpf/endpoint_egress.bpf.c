@@ -5,6 +5,7 @@
  */
 #include "lib/count.h"
 #include "lib/endpoint.h"
+#include "lib/pairs.h"
 #include "lib/segments.h"
 #include "lib/tcp_control.h"
 #include <bpf/bpf_endian.h>
@@ -17,10 +18,18 @@ int endpoint_egress(struct __sk_buff *skb)
 {
 	__u32 ifindex = skb->ifindex;
 	struct endpoint_ref *receiver = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
+	const struct endpoint *endpoint;
+	__u32 headers_length;
 
-	if (!receiver || !endpoint_get(receiver->slot, receiver->generation))
+	if (!receiver)
 		return TCX_NEXT;
-	count(skb, segment_headers_length(skb), receiver->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	endpoint = endpoint_get(receiver->slot, receiver->generation);
+	if (!endpoint)
+		return TCX_NEXT;
+	headers_length = segment_headers_length(skb);
+	count(skb, headers_length, receiver->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	if (endpoint->flags & ENDPOINT_MATRIX)
+		count_delivered_pair(skb, endpoint, receiver->slot, headers_length);
 	tcp_control(skb, SLOT_NONE, receiver->slot);
 	if (!skb->ingress_ifindex)
 		return leave_to_kernel(skb, receiver->slot, DIRECTION_RECEIVE, REASON_FROM_HOST);

@@ -8,7 +8,9 @@ import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { decodePerCpu } from "../../dist/codec.js";
+import { typedMaps } from "../../dist/datapath/maps.js";
 import { sourceBlocks } from "../../dist/datapath/policy_lists.js";
+import { givePlace, xdpVerdicts } from "../../dist/datapath/xdp_counters.js";
 import {
   counterCodec,
   mapDefinitions,
@@ -33,6 +35,7 @@ const fairway = BpfObject.open(readFileSync(fairwayPath), "fairway");
 for (const { name } of fairway.programs)
   if (name !== "uplink_xdp" && name !== "uplink_ingress") fairway.setAutoload(name, false);
 fairway.load();
+const maps = typedMaps((name) => fairway.map(name));
 const bare = BpfObject.open(readFileSync(generatorPath), "bare");
 bare.setAutoload("generate", false);
 bare.load();
@@ -62,10 +65,9 @@ const packets = (value) =>
 /** Both of XDP's and of tc's own. */
 function counted() {
   const key = { slot: 0xffffffff, direction: 0, verdict: Verdict.DROP, reason: Reason.SOURCE_DENIED };
-  const { reasons, xdp_drops: drops } = mapDefinitions;
   return (
-    packets(fairway.map("reasons").get(reasons.key.encode(key))) +
-    packets(fairway.map("xdp_drops").get(drops.key.encode(Reason.SOURCE_DENIED)))
+    packets(fairway.map("reasons").get(mapDefinitions.reasons.key.encode(key))) +
+    (xdpVerdicts(maps, ifindex)?.dropped ?? 0)
   );
 }
 
@@ -89,6 +91,7 @@ const variants = {
   "iptables raw": byRule("iptables"),
   "fairway, XDP": {
     on: () => {
+      givePlace(maps, ifindex, new Set());
       const { link } = fairway.program("uplink_xdp").attachXdp({ ifindex, mode: "native" });
       return () => link.close();
     },

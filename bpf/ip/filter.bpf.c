@@ -20,11 +20,14 @@ static __always_inline bool is_own_source(struct xdp_md *ctx, const struct subje
 	return uplink && uplink->xdp & UPLINK_XDP_ATTACHED && !(uplink->xdp & UPLINK_XDP_OWN_SOURCES);
 }
 
-/* offset: of the IP header. group: whether the frame is to all, or to a group. Returns XDP's verdict. */
-__noinline int FAMILY_NAME(filter)(struct xdp_md *ctx, __u32 offset, __u32 group)
+/*
+ * offset: of the IP header. group: whether the frame is to all, or to a group. Returns REASON_NONE, or why it is to be dropped, and
+ * what is to be counted of it; slot is SLOT_NONE at first.
+ */
+__noinline int FAMILY_NAME(filter)(struct xdp_md *ctx, __u32 offset, __u32 group, struct xdp_dropped *dropped)
 {
 	struct subject subject = { .group = group };
-	__u32 slot = SLOT_NONE, zero = 0, length;
+	__u32 zero = 0;
 	struct control *settings;
 	const ip_header_t *ip;
 	enum reason reason;
@@ -32,21 +35,23 @@ __noinline int FAMILY_NAME(filter)(struct xdp_md *ctx, __u32 offset, __u32 group
 
 	settings = bpf_map_lookup_elem(&control, &zero);
 	ip = xdp_header(ctx, offset, &copy, sizeof(copy));
-	if (!settings)
-		return XDP_PASS;
-	if (!ip || is_bad_ip(ctx, ip, offset))
-		return xdp_drop(bpf_xdp_get_buff_len(ctx) - offset, slot, REASON_BAD_HEADER);
-	length = ip_length(ip);
+	if (!settings || !dropped)
+		return REASON_NONE;
+	if (!ip || is_bad_ip(ctx, ip, offset)) {
+		dropped->length = bpf_xdp_get_buff_len(ctx) - offset;
+		return REASON_BAD_HEADER;
+	}
+	dropped->length = ip_length(ip);
 	if (is_martian(ctx, ip, offset))
-		return xdp_drop(length, slot, REASON_MARTIAN);
+		return REASON_MARTIAN;
 	subject_read(ctx, HOOK_XDP, offset, ip, &subject);
-	reason = policy_check(ctx, HOOK_XDP, &subject, settings->policy, ctx->ingress_ifindex, &slot);
+	reason = policy_check(ctx, HOOK_XDP, &subject, settings->policy, ctx->ingress_ifindex, &dropped->slot);
 	if (reason != REASON_NONE)
-		return xdp_drop(length, slot, reason);
+		return reason;
 	if (is_own_source(ctx, &subject))
-		return xdp_drop(length, slot, REASON_MARTIAN);
+		return REASON_MARTIAN;
 	/* Only where it ends: a router does not look. */
 	if (is_bad_transport(ctx, ip, offset) && bpf_map_lookup_elem(&host_addresses, &subject.daddr))
-		return xdp_drop(length, slot, REASON_BAD_HEADER);
-	return XDP_PASS;
+		return REASON_BAD_HEADER;
+	return REASON_NONE;
 }

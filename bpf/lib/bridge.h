@@ -4,6 +4,7 @@
 
 #include "count.h"
 #include "endpoint.h"
+#include "pairs.h"
 #include "segments.h"
 #include "tcp_control.h"
 #include <bpf/bpf_endian.h>
@@ -53,6 +54,11 @@ static __always_inline int bridge(struct __sk_buff *skb, const struct endpoint *
 		return leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, REASON_TOO_BIG);
 	count(skb, headers_length, slot, DIRECTION_TRANSMIT, PATH_FAST);
 	count(skb, headers_length, ref->slot, DIRECTION_RECEIVE, PATH_FAST);
+	if (sender->flags & ENDPOINT_MATRIX) {
+		struct pair_key pair = { .from = { slot, sender->generation }, .to = *ref };
+
+		count_pair(skb, &pair, headers_length);
+	}
 	tcp_control(skb, slot, ref->slot);
 	/* The veth's host side took it for a frame to someone else. */
 	bpf_skb_change_type(skb, PACKET_HOST);

@@ -122,6 +122,15 @@ MAP(ARRAY, open_connections, ENDPOINTS_MAX, __u32, struct open_connections);
  */
 MAP(LRU_HASH, openings, 16384, struct opening_key, struct opening);
 
+/*
+ * Packets and bytes by sender and receiver, where their network is to be counted so. Entries name both generations: what is left of an
+ * endpoint that is gone is no other's. Written by the programs; stale entries are taken out by the control plane; read by the metrics.
+ */
+MAP(PERCPU_HASH, pairs, PAIRS_MAX, struct pair_key, struct counter);
+
+/* What found no room there. Written by the programs, read by the metrics. */
+MAP(PERCPU_ARRAY, pairs_uncounted, 1, __u32, struct counter);
+
 /* Where a packet is read into that may open or reset one: its callers are short of stack. Written and read by the programs. */
 MAP(PERCPU_ARRAY, tcp_controls, 1, __u32, struct tcp_control);
 
@@ -129,10 +138,11 @@ MAP(PERCPU_ARRAY, tcp_controls, 1, __u32, struct tcp_control);
 MAP(PERCPU_HASH, handshakes, 4096, struct handshake_key, struct handshakes, SPARSE);
 
 /*
- * What XDP has dropped that was for no endpoint, by reason: the same as in reasons, for packets that may come in a flood. Written by
- * the program, read by the metrics.
+ * What XDP has passed and dropped, by device, and by reason what of that was for no endpoint: the same as in reasons, for packets that
+ * may come in a flood. One lookup has them all. Places are given by the control plane before the program is attached; counted by the
+ * program, read by the metrics.
  */
-MAP(PERCPU_ARRAY, xdp_drops, REASON_MAX, __u32, struct counter);
+MAP(PERCPU_ARRAY, xdp_counters, XDP_PLACES_MAX, __u32, struct xdp_counters);
 
 /* Packets by endpoint, direction, verdict and reason. Written by the programs, read by the metrics. */
 MAP(LRU_PERCPU_HASH, reasons, 65536, struct reason_key, struct counter);

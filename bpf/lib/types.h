@@ -120,6 +120,7 @@ enum endpoint_flags {
 	ENDPOINT_TRANSLATED = 1 << 3,
 	/* With ENDPOINT_PARENT: on macvlan in mode bridge: what others of it send it comes by the parent's receive path alone. */
 	ENDPOINT_SIBLINGS = 1 << 4,
+	ENDPOINT_MATRIX = 1 << 5, /* what it and others of its network send each other is counted by pair */
 };
 
 /* What an endpoint's traffic of one family may do on the fast path. */
@@ -215,6 +216,15 @@ struct port_ipv6 {
 	struct ipv6_address address;
 	__be16 port;
 	__u8 pad[2];
+};
+
+/* How many pairs of endpoints are counted, of all networks together. */
+#define PAIRS_MAX 16384
+
+/* Two endpoints of one network, by what one sends the other. */
+struct pair_key {
+	struct endpoint_ref from;
+	struct endpoint_ref to;
 };
 
 /* What is counted of a published port. */
@@ -480,6 +490,23 @@ struct reason_key {
 };
 
 #define SLOT_NONE 0xffffffff
+
+/* Of what the counters of XDP are by reason: enum reason from this one on. */
+#define XDP_REASON_FIRST REASON_BAD_HEADER
+/* An uplink's counters lie at 1 + its ifindex modulo this, or in one of the places after that. */
+#define XDP_PLACES 256
+#define XDP_PROBES 4
+/* Place 0 is of devices that have found none. */
+#define XDP_PLACES_MAX (1 + XDP_PLACES + XDP_PROBES - 1)
+
+/* What uplink_xdp has done at a device, per CPU. */
+struct xdp_counters {
+	__u64 ifindex; /* whose place it is; 0: nobody's */
+	__u64 passed;  /* packets since it is that device's */
+	__u64 dropped; /* packets, those for endpoints too */
+	/* Dropped for no endpoint, whosever the place was: a reason's count goes on when a device is gone. */
+	struct counter drops[REASON_MAX - XDP_REASON_FIRST];
+};
 
 /* What an uplink's policy says of a source: the value of the longest prefix that has it. */
 enum source_verdict {

@@ -4,9 +4,25 @@
 
 #include "maps.h"
 
-static __always_inline struct counter *xdp_counter(__u32 reason)
+/* A packet that is dropped, but for the reason why. */
+struct xdp_dropped {
+	__u32 length; /* from the IP header on */
+	__u32 slot;   /* whose published port it was for, else SLOT_NONE */
+};
+
+/* The device's own, or what is nobody's. */
+static __always_inline struct xdp_counters *xdp_counters_of(__u32 ifindex)
 {
-	return bpf_map_lookup_elem(&xdp_drops, &reason);
+	__u32 place = 1 + ifindex % XDP_PLACES;
+	struct xdp_counters *counters;
+
+	for (int i = 0; i < XDP_PROBES; i++, place++) {
+		counters = bpf_map_lookup_elem(&xdp_counters, &place);
+		if (counters && counters->ifindex == ifindex)
+			return counters;
+	}
+	place = 0;
+	return bpf_map_lookup_elem(&xdp_counters, &place);
 }
 
 static __always_inline struct counter *xdp_endpoint_counter(__u32 slot, enum reason reason)
@@ -23,14 +39,27 @@ static __always_inline struct counter *xdp_endpoint_counter(__u32 slot, enum rea
 	return bpf_map_lookup_elem(&reasons, &key);
 }
 
-/* length: from the IP header on. Returns XDP's verdict. */
-static __always_inline int xdp_drop(__u32 length, __u32 slot, enum reason reason)
+/* Returns XDP's verdict. */
+static __always_inline int xdp_drop(struct xdp_counters *counters, __u32 reason, const struct xdp_dropped *dropped)
 {
-	struct counter *counter = slot == SLOT_NONE ? xdp_counter(reason) : xdp_endpoint_counter(slot, reason);
+	__u32 index = reason - XDP_REASON_FIRST;
+	struct counter *counter = NULL;
 
+	counters->dropped++;
+	if (dropped->slot != SLOT_NONE)
+		counter = xdp_endpoint_counter(dropped->slot, reason);
+	else if (index < REASON_MAX - XDP_REASON_FIRST)
+		counter = &counters->drops[index];
 	if (counter) {
 		counter->packets++;
-		counter->bytes += length;
+		counter->bytes += dropped->length;
 	}
 	return XDP_DROP;
+}
+
+/* Returns XDP's verdict. */
+static __always_inline int xdp_pass(struct xdp_counters *counters)
+{
+	counters->passed++;
+	return XDP_PASS;
 }

@@ -6,7 +6,7 @@ const s = selected([]);
 // Arrays have what they have, whatever happens.
 const filled = and(
   s,
-  'map!~"control|icmp_scratch|parent_filter|endpoint_counters|masquerade_ports|flow_table_counters|sync_budgets|source_blocks|xdp_drops|open_connections|tcp_controls"',
+  'map!~"control|icmp_scratch|parent_filter|endpoint_counters|masquerade_ports|flow_table_counters|sync_budgets|source_blocks|xdp_counters|pairs_uncounted|open_connections|tcp_controls"',
 );
 const own = and(s, 'job="fairway"');
 

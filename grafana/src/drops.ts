@@ -100,6 +100,22 @@ export const drops: Dashboard = {
           ],
         }),
         lines({
+          title: "XDP, by uplink",
+          description:
+            "Packets a second that XDP let pass (to everything that comes after) and dropped, at each uplink where it is attached.",
+          unit: "pps",
+          queries: [
+            {
+              expr: orNothing(
+                `sum by (device, verdict) (${rate("fairway_uplink_xdp_packets_total", all)})`,
+                "device",
+                "not attached",
+              ),
+              legend: "{{device}} {{verdict}}",
+            },
+          ],
+        }),
+        lines({
           title: "Sources that are being limited",
           description: "Entries of the tables of sources that opened connections to a port with a limit.",
           unit: "short",

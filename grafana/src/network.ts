@@ -1,5 +1,5 @@
 import { type Dashboard, selected } from "./frame.js";
-import { figure, lines, rows } from "./panels.js";
+import { figure, lines, matrix, rows } from "./panels.js";
 import { fastShare, orNothing, packets, rate, toContainer } from "./queries.js";
 
 const s = selected(["network"]);
@@ -96,6 +96,62 @@ export const network: Dashboard = {
           unit: "percentunit",
           max: 1,
           queries: [{ expr: fastShare(s, "network"), legend: "{{network}}" }],
+        }),
+      ],
+    },
+    {
+      title: "Who sends whom",
+      panels: [
+        lines({
+          title: "Between containers",
+          description:
+            "Bytes a second that one container sends another within a network with the label fairway.matrix=true; the ten busiest pairs.",
+          unit: "Bps",
+          queries: [
+            {
+              expr: orNothing(
+                `topk(10, sum by (network, from, to) (${rate("fairway_network_pair_bytes_total", s)}))`,
+                "network",
+                "no network has fairway.matrix=true",
+              ),
+              legend: "{{network}} {{from}} {{to}}",
+            },
+          ],
+        }),
+        lines({
+          title: "Packets between containers",
+          description:
+            "Packets a second of the ten busiest pairs, and (no pair) those for which there was no room: 16,384 pairs are counted.",
+          unit: "pps",
+          queries: [
+            {
+              expr: orNothing(
+                `topk(10, sum by (network, from, to) (${rate("fairway_network_pair_packets_total", s)}))`,
+                "network",
+                "no network has fairway.matrix=true",
+              ),
+              legend: "{{network}} {{from}} {{to}}",
+            },
+            {
+              expr: `sum(${rate("fairway_network_pair_uncounted_packets_total", selected([]))})`,
+              legend: "no pair",
+            },
+          ],
+        }),
+        matrix({
+          title: "Matrix",
+          description:
+            "Bytes a second that each container (row) sends each other (column) now, within networks with the label fairway.matrix=true.",
+          unit: "Bps",
+          row: "from",
+          column: "to",
+          query: {
+            expr: orNothing(
+              `sum by (from, to) (${rate("fairway_network_pair_bytes_total", s)})`,
+              "from",
+              "no network has fairway.matrix=true",
+            ),
+          },
         }),
       ],
     },

@@ -148,3 +148,21 @@ export function rows(text: PanelText & { hidden?: string[]; names?: Record<strin
       },
     });
 }
+
+/** A table of figures by two labels, as of now: a row for each value of the one, a column for each of the other. */
+export function matrix(
+  text: Omit<PanelText, "queries"> & { row: string; column: string; query: Query },
+): Panel {
+  return new table.PanelBuilder()
+    .title(text.title)
+    .description(text.description)
+    .datasource(datasource)
+    .unit(text.unit)
+    .height(9)
+    .span(24)
+    .targets([target(text.query, 0, true)])
+    .withTransformation({
+      id: "groupingToMatrix",
+      options: { rowField: text.row, columnField: text.column, valueField: "Value", emptyValue: "empty" },
+    });
+}

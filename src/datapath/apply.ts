@@ -20,6 +20,7 @@ import { addressesOf, familyMaps } from "./families.js";
 import { writeFitting } from "./fitting.js";
 import type { Attachment, Attachments } from "./links.js";
 import type { Maps } from "./maps.js";
+import { forgetStalePairs, isCounted } from "./pairs.js";
 import { parentFilter } from "./parent_filter.js";
 import { isOnParent, type PlacedEndpoint, SLOTS } from "./slots.js";
 
@@ -172,6 +173,7 @@ export class Applier {
     const empty = Buffer.alloc(endpointCodec.size);
     for (const { slot } of gone) this.maps.endpoints.kernel.set(this.maps.endpoints.key.encode(slot), empty);
     removeConnectionCounters(this.maps, gone);
+    if (gone.some(({ endpoint }) => isCounted(endpoint))) forgetStalePairs(this.maps);
   }
 
   #forgetConnections(gone: { endpoint: Endpoint }[]): void {
@@ -192,6 +194,8 @@ export class Applier {
     makeConnectionCounters(this.maps, fresh, [...changes.placement.kept, ...changes.placement.placed]);
     // The slot before what points to it: who reads a reference finds the whole endpoint.
     for (const { slot, endpoint } of changes.write) this.maps.endpoints.set(slot, endpoint);
+    // Their flags may be others now.
+    if (changes.write.some((p) => !p.fresh)) forgetStalePairs(this.maps);
     let added = changes.write.length;
     for (const name of FILLED_MAPS) added += this.#write(name, changes.maps[name].write);
     for (const planned of changes.placement.homeless) {

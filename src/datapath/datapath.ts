@@ -79,6 +79,7 @@ export class Datapath {
       failedWrites: (map) => this.#applier.failedWrites(map) + this.#policy.failedWrites(map),
       policyEntries: (map) => this.#policy.entries(map),
       sweep: this.#sweep,
+      xdp: () => this.#xdp.attached(),
       programs: () =>
         Object.entries(loaded.programs).map(([program, { info }]) => ({
           program,

@@ -7,6 +7,7 @@ import { connectionSteps, handshakes } from "./connection_reader.js";
 import { EndpointReader } from "./endpoint_reader.js";
 import { familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
+import { PairReader } from "./pairs.js";
 import { portCountSteps } from "./port_counts.js";
 import { PortReader } from "./port_reader.js";
 import type {
@@ -18,14 +19,17 @@ import type {
   HandshakeReading,
   HostPortReading,
   MapReading,
+  PairReading,
   PortCountReading,
   PortReading,
   ProgramReading,
   ReasonReading,
+  XdpReading,
 } from "./reader.js";
 import { ReasonReader } from "./reason_reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 import type { Sweep } from "./sweep.js";
+import { xdpVerdicts } from "./xdp_counters.js";
 
 /** What the reader asks of the datapath. */
 export interface ReaderSources {
@@ -35,6 +39,8 @@ export interface ReaderSources {
   /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
   policyEntries: (map: MapName) => number | undefined;
   sweep: Pick<Sweep, "entries" | "countedAt" | "inserted" | "evicted" | "number">;
+  /** Where uplink_xdp is attached now. */
+  xdp?: () => { ifindex: number; name: string }[];
   programs?: () => ProgramReading[];
   detached?: () => DetachedReading[];
 }
@@ -43,6 +49,7 @@ export interface ReaderSources {
 export class MapReader implements DatapathReader {
   readonly #endpoints: EndpointReader;
   readonly #reasons: ReasonReader;
+  readonly #pairs: PairReader;
   readonly #ports: PortReader;
   /** Entries of maps, and in which call of mapSteps() they were counted. */
   readonly #counts = new Map<MapName, { entries: number; call: number }>();
@@ -54,6 +61,7 @@ export class MapReader implements DatapathReader {
   ) {
     this.#endpoints = new EndpointReader(kernel.endpoint_counters, sources.placed);
     this.#reasons = new ReasonReader(kernel, sources.placed);
+    this.#pairs = new PairReader(kernel, sources.placed);
     this.#ports = new PortReader(kernel.host_port_counters, sources);
   }
 
@@ -91,6 +99,21 @@ export class MapReader implements DatapathReader {
 
   reasonSteps(): Iterable<ReasonReading[]> {
     return this.#reasons.steps();
+  }
+
+  pairSteps(): Iterable<PairReading[]> {
+    return this.#pairs.steps();
+  }
+
+  pairsUncounted(): number {
+    return this.#pairs.uncounted();
+  }
+
+  xdp(): XdpReading[] {
+    return (this.sources.xdp?.() ?? []).flatMap(({ ifindex, name }) => {
+      const verdicts = xdpVerdicts(this.kernel, ifindex);
+      return verdicts === undefined ? [] : { device: name, ...verdicts };
+    });
   }
 
   maps(): MapReading[] {
@@ -188,7 +211,8 @@ const TABLES: ReadonlySet<MapName> = new Set([
   "sync_budgets",
   "tcp_controls",
   "source_blocks",
-  "xdp_drops",
+  "xdp_counters",
+  "pairs_uncounted",
 ]);
 /** Arrays by slot. */
 const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);

@@ -95,6 +95,21 @@ export interface ReasonReading extends TrafficCounter {
   reason: string;
 }
 
+/** What one container has sent another of its network. */
+export interface PairReading extends TrafficCounter {
+  network: string;
+  from: string;
+  to: string;
+}
+
+/** What XDP has done with the packets of an uplink at which it is attached, since it is. */
+export interface XdpReading {
+  device: string;
+  passed: number;
+  /** Those for endpoints too. */
+  dropped: number;
+}
+
 /** How full a map is. Arrays say how many slots are in use. */
 export interface MapReading {
   map: string;
@@ -170,6 +185,11 @@ export interface DatapathReader {
   handshakes(): HandshakeReading[];
   reasons(): ReasonReading[];
   reasonSteps(): Iterable<ReasonReading[]>;
+  /** Of the networks that are counted by pair, in steps. */
+  pairSteps(): Iterable<PairReading[]>;
+  /** Packets of these networks that are in no pair: there were too many. */
+  pairsUncounted(): number;
+  xdp(): XdpReading[];
   maps(): MapReading[];
   /** undefined: a step on the way to the next map. */
   mapSteps(): Iterable<MapReading | undefined>;

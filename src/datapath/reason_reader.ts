@@ -12,6 +12,7 @@ import type { Maps } from "./maps.js";
 import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
 import type { ReasonReading } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
+import { xdpDrops } from "./xdp_counters.js";
 
 interface Entry {
   readonly slot: number;
@@ -27,7 +28,7 @@ export class ReasonReader {
   #bySlot: (PlannedEndpoint | undefined)[] = [];
 
   constructor(
-    private readonly maps: Pick<Maps, "reasons" | "xdp_drops">,
+    private readonly maps: Pick<Maps, "reasons" | "xdp_counters">,
     private readonly placed: () => readonly PlacedEndpoint[],
   ) {
     this.#entries = new KeptEntries(maps.reasons.key.size / 4);
@@ -53,7 +54,8 @@ export class ReasonReader {
       yield readings;
     }
     this.#entries.end();
-    yield [...this.#xdpDrops()];
+    // What XDP has dropped that was for no endpoint, which it counts apart.
+    yield xdpDrops(this.maps).map((drop) => ({ ...NOBODY, direction: "receive", verdict: "drop", ...drop }));
   }
 
   #endpoints(): readonly (PlannedEndpoint | undefined)[] {
@@ -64,18 +66,6 @@ export class ReasonReader {
       for (const { slot, planned } of placed) this.#bySlot[slot] = planned;
     }
     return this.#bySlot;
-  }
-
-  /** What XDP has dropped that was for no endpoint, which it counts apart. */
-  *#xdpDrops(): Generator<ReasonReading> {
-    const { key } = this.maps.xdp_drops;
-    for (const { keys, count, sums } of summedBatches(this.maps.xdp_drops))
-      for (let i = 0; i < count; i++) {
-        const [packets = 0, bytes = 0] = [sums[i * FIELDS + PACKETS], sums[i * FIELDS + BYTES]];
-        if (packets === 0) continue;
-        const reason = nameOf(key.decode(keys, i * key.size));
-        yield { ...NOBODY, direction: "receive", verdict: "drop", reason, packets, bytes };
-      }
   }
 }
 

@@ -135,9 +135,10 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
   };
 }
 
-function flagsOf({ bridging, parent }: PlannedEndpoint): number {
+function flagsOf({ bridging, matrix, parent }: PlannedEndpoint): number {
   return (
     (bridging ? EndpointFlags.BRIDGING : 0) |
+    (matrix ? EndpointFlags.MATRIX : 0) |
     (parent === undefined ? 0 : EndpointFlags.PARENT) |
     (parent?.host ? EndpointFlags.HOST : 0) |
     (parent?.translated ? EndpointFlags.TRANSLATED : 0) |

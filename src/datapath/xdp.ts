@@ -6,6 +6,7 @@ import { BpfLink, type BpfProgram } from "../native/index.js";
 import type { PlannedXdp } from "../plan/policy_types.js";
 import type { Maps } from "./maps.js";
 import { type Pins, unpin } from "./pins.js";
+import { givePlace } from "./xdp_counters.js";
 
 const PROGRAM = "uplink_xdp";
 
@@ -22,11 +23,12 @@ export class XdpLinks {
   readonly #links = new Map<number, BpfLink>();
   /** Devices whose driver has refused, with what they were like then: it is not asked again while nothing has changed. */
   readonly #refused = new Map<number, string>();
+  #wanted: readonly PlannedXdp[] = [];
 
   constructor(
     private readonly pins: Pins,
     private readonly program: BpfProgram,
-    private readonly maps: Pick<Maps, "uplinks">,
+    private readonly maps: Pick<Maps, "uplinks" | "xdp_counters">,
     private readonly log: Logger,
   ) {
     for (const name of pins.list(pins.links)) if (isXdpPin(name)) this.#adopt(name);
@@ -62,6 +64,7 @@ export class XdpLinks {
   /** Attaches and detaches, and marks the uplinks where it is attached now. */
   reconcile(wanted: readonly PlannedXdp[]): { added: number; removed: number } {
     let [added, removed] = [0, 0];
+    this.#wanted = wanted;
     for (const ifindex of [...this.#links.keys()]) {
       if (wanted.some((w) => w.ifindex === ifindex) && this.#isAttached(ifindex)) continue;
       this.#detach(ifindex);
@@ -80,6 +83,11 @@ export class XdpLinks {
     return { added, removed };
   }
 
+  /** Where it is attached now, of what the last {@link reconcile} wanted. */
+  attached(): { ifindex: number; name: string }[] {
+    return this.#wanted.filter(({ ifindex }) => this.#isAttached(ifindex));
+  }
+
   #isAttached(ifindex: number): boolean {
     return this.#links.get(ifindex)?.info.ifindex === ifindex;
   }
@@ -87,6 +95,11 @@ export class XdpLinks {
   #attach({ ifindex, name, mtu }: PlannedXdp): boolean {
     const state = `${name} ${mtu}`;
     if (this.#refused.get(ifindex) === state) return false;
+    if (!givePlace(this.maps, ifindex, new Set(this.#links.keys())))
+      this.log.warn(
+        { uplink: name },
+        "no room for what XDP counts at this uplink: it is counted by reason alone",
+      );
     let link: BpfLink;
     try {
       link = this.program.attachXdp({ ifindex, mode: "native" }).link;

@@ -12,6 +12,7 @@ import { flows } from "./collectors/flows.js";
 import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
 import { networks } from "./collectors/networks.js";
+import { pairs } from "./collectors/pairs.js";
 import { portConnections } from "./collectors/port-connections.js";
 import { ports } from "./collectors/ports.js";
 import { processCollector } from "./collectors/process.js";
@@ -31,6 +32,7 @@ export const collectorKinds: readonly CollectorKind[] = [
   hostSockets,
   firewall,
   networks,
+  pairs,
   containers,
   uplinks,
   flows,
@@ -74,9 +76,12 @@ export const labelMeanings: Readonly<Record<string, string>> = {
   project: "the compose project (label `com.docker.compose.project`); empty for a container of none",
   service: "the compose service",
   network: "the network's name",
+  from: "the container that sent",
+  to: "the container that it was sent to",
   path: "`fast`: handled by fairway; `slow`: left to the kernel, or to the engine's own way",
   direction: "`receive`: towards the container; `transmit`: from it",
   reason: "why it was dropped or left to the kernel, see [the reasons](architecture.md#a-packets-way)",
+  verdict: "`pass`, `drop`",
   proto: "`tcp`, `udp`",
   published: "host address and port that it is published on; `0.0.0.0` and `[::]` are any",
   target: "the container's address and port",

@@ -14,8 +14,9 @@ export const HOST = "fairway.host";
 export const MASQUERADE = "fairway.masquerade";
 export const ROUTE = "fairway.route";
 export const ANNOUNCE = "fairway.announce";
+export const MATRIX = "fairway.matrix";
 const CONTAINER_LABELS = [ENABLE, ALLOW, DENY, LIMIT, PUBLISH];
-const NETWORK_LABELS = [ENABLE, HOST, MASQUERADE, ROUTE, ANNOUNCE];
+const NETWORK_LABELS = [ENABLE, HOST, MASQUERADE, ROUTE, ANNOUNCE, MATRIX];
 const LABELS = new Set([...CONTAINER_LABELS, ...NETWORK_LABELS]);
 
 /** As Go reads booleans, which is how the engine reads its own options; case and white space around don't count. */

@@ -150,6 +150,7 @@ function planEndpoint(
     bridge: parent.name,
     ip,
     bridging: false,
+    matrix: false,
     mtu: parent.mtu,
     mac,
     bridgeMac: parentMac,

@@ -20,6 +20,7 @@ import { compareText, printable } from "../text.js";
 import { gatewayEndpoints } from "./gateway.js";
 import { planHostAddresses, planHostPorts } from "./host_ports.js";
 import { planLeftToEngine } from "./labels.js";
+import { planMatrix } from "./matrix.js";
 import { isNat } from "./nat.js";
 import { addressesOfPlanned, type ParentPlan, planParents } from "./parents.js";
 import { planPolicy } from "./policy.js";
@@ -54,6 +55,7 @@ export function plan(engine: EngineState, seen: HostState, options: PlanOptions)
     engine,
     host,
     left,
+    planMatrix(without(left, engine).networks, warnings),
     options.mode ?? "accelerate",
     warnings,
   );
@@ -136,6 +138,8 @@ function planEndpoints(
   host: HostState,
   /** Ids of containers and networks. */
   leftToEngine: ReadonlySet<LeftToEngine["id"]>,
+  /** Ids of networks that are counted by pair. */
+  matrix: ReadonlySet<string>,
   mode: Mode,
   warnings: PlanWarning[],
 ): { endpoints: PlannedEndpoint[]; gateways: GatewayOf[] } {
@@ -157,6 +161,7 @@ function planEndpoints(
         nsid: host.nsids.get(container.sandboxKey),
         veths,
         isGateway: perFamily((family) => endpoint === gateways[family]),
+        matrix: matrix.has(network.id),
         mode,
         host,
       });
@@ -194,6 +199,7 @@ interface EndpointPlace {
   nsid: number | undefined;
   veths: Map<string, NetLink>;
   isGateway: PerFamily<boolean>;
+  matrix: boolean;
   mode: Mode;
   host: HostState;
 }
@@ -274,6 +280,7 @@ function planEndpoint(
     bridge: bridge.name,
     ip: perFamily((family) => planIp(family, endpoint, network, place)),
     bridging: network.icc && place.host.bridgingObstacle === undefined && !isNatedWithin(veth, place.mode),
+    matrix: place.matrix,
     mtu: veth.mtu,
     mac,
     bridgeMac,

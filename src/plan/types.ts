@@ -66,6 +66,8 @@ export interface PlannedEndpoint {
   /** What it is in each family; undefined: it has no address there, or the host does not forward that family. */
   ip: PerFamily<PlannedIp | undefined>;
   bridging: boolean;
+  /** What it and others of its network send each other is counted by pair. */
+  matrix: boolean;
   /** Of the veth: IP packet length. */
   mtu: number;
   /** The container's, 6 bytes. */

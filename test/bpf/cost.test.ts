@@ -10,10 +10,10 @@ import { median, quantile } from "simple-statistics";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { readElf } from "../../scripts/lib/elf.mjs";
 import { type ProgramName, programNames } from "../../src/generated/programs.js";
-import { EndpointIpFlags } from "../../src/generated/types.js";
+import { EndpointFlags, EndpointIpFlags } from "../../src/generated/types.js";
 import { FAMILIES } from "../../src/ip.js";
 import { trackByKernel } from "./lib/conntrack.js";
-import { Datapath, published, type Run } from "./lib/datapath.js";
+import { bridging, Datapath, published, type Run, slot } from "./lib/datapath.js";
 import { FamilyDatapath } from "./lib/family.js";
 import { mac } from "./lib/host.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -92,6 +92,10 @@ function pathsOf(on: OnParent): Record<string, Path> {
     "endpoint: to a neighbour on the network": {
       run: () => on.fromWeb({ flags: ack, destinationMac: mac.db, destination: on.address.db }),
     },
+    "endpoint: to a neighbour on the network, counted by pair": {
+      before: countByPair,
+      run: () => on.fromWeb({ flags: ack, destinationMac: mac.db, destination: on.address.db }),
+    },
     "endpoint: to the host": {
       run: () => on.fromWeb({ flags: ack, destination: on.address.host, destinationPort: 22 }),
       slow: true,
@@ -108,6 +112,15 @@ function pathsOf(on: OnParent): Record<string, Path> {
     "endpoint, egress: a packet to learn from": {
       before: () => learnable(on),
       run: () => on.toWeb({}),
+      slow: true,
+    },
+    "endpoint, egress: from a neighbour on the network": {
+      run: () => fromNeighbour(on),
+      slow: true,
+    },
+    "endpoint, egress: from a neighbour on the network, counted by pair": {
+      before: countByPair,
+      run: () => fromNeighbour(on),
       slow: true,
     },
     "parent, egress: the host's own traffic": {
@@ -145,6 +158,16 @@ function pathsOf(on: OnParent): Record<string, Path> {
 function nextConnection(run: (sourcePort: number) => Run): () => Run {
   let count = 0;
   return () => run(10_000 + (count++ % 50_000));
+}
+
+/** What web sends db, as the kernel's bridge delivers it. */
+function fromNeighbour(on: FamilyDatapath): Run {
+  return on.toDb({ flags: ack, sourceMac: mac.web, source: on.address.web }, { arrivedBy: "web0" });
+}
+
+/** The network has fairway.matrix. */
+function countByPair(): void {
+  for (const at of [slot.web, slot.db]) datapath.putEndpoint(at, { flags: bridging | EndpointFlags.MATRIX });
 }
 
 /** A connection that the kernel has let pass; what is learned from it once is found from then on. */

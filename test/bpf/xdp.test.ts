@@ -3,10 +3,10 @@
  * must pass: whatever the kernel takes, forwards or answers.
  */
 import { afterAll, beforeEach, describe, expect, test } from "vitest";
-import { UplinkXdpFlags } from "../../src/generated/types.js";
+import { PolicyFlags, SourceBlock, UplinkXdpFlags, XDP_PLACES } from "../../src/generated/types.js";
 import { type FrameSpec, makeFrame, tcpFlags } from "./lib/frames.js";
 import { mac } from "./lib/host.js";
-import { families, PolicyPrograms, place } from "./lib/policy.js";
+import { families, loopback, PolicyPrograms, place } from "./lib/policy.js";
 
 const programs = new PolicyPrograms();
 beforeEach(() => {
@@ -326,4 +326,95 @@ test("an answer to a connection that was opened here is no SYN, whatever its por
     destinationPort: 40000,
   };
   expect(programs.judge("xdp", { ...answer, flags: tcpFlags.ack })).toBe("pass");
+});
+
+describe("counting by device", () => {
+  /** Of the same first place as loopback's, which test runs come in by. */
+  const [second, third, fourth, fifth] = [1, 2, 3, 4].map((round) => loopback + round * XDP_PLACES) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [{ client, host }, denied] = [place[4], "203.0.113.7"];
+
+  /** 3 that pass and 4 that are dropped: for another reason each. */
+  function traffic(): void {
+    programs.list(0, [["203.0.113.0/24", "deny"]]);
+    programs.blocks({ 51968: SourceBlock.MIXED });
+    programs.port(4, { unlistedRefused: 1 }, { slot: 7 });
+    programs.flags(PolicyFlags.SOURCES | PolicyFlags.PORTS);
+    const verdicts = [
+      { source: client, destination: host, destinationPort: 22 },
+      { source: place[6].client, destination: place[6].host },
+      { source: denied, destination: host },
+      { source: host, destination: host, destinationPort: 22 },
+      { source: client, destination: host, version: 5 },
+      { source: client, destination: host, destinationPort: 8080 },
+    ].map((spec) => programs.judge("xdp", spec));
+    expect(verdicts).toEqual(["pass", "pass", "drop", "drop", "drop", "drop"]);
+    const arp = Buffer.concat([Buffer.from("ffffffffffff0200000000020806", "hex"), Buffer.alloc(28)]);
+    expect(programs.judgeBytes("xdp", arp)).toBe("pass");
+  }
+  const counted = { passed: 3, dropped: 4 };
+  const dropped = { source_denied: 1, martian: 1, bad_header: 1, "port_denied@7": 1 };
+
+  test("every packet once by its verdict, those for endpoints and those that are not IP too", () => {
+    expect(programs.countXdpAt(loopback)).toBe(true);
+    traffic();
+    expect(programs.xdpVerdicts(loopback)).toEqual(counted);
+    expect(programs.drops()).toEqual(dropped);
+  });
+
+  test("what is dropped at once, for all of its /16, is counted", () => {
+    programs.countXdpAt(loopback);
+    programs.flags(PolicyFlags.SOURCES);
+    programs.blocks({ 51968: SourceBlock.DENIED });
+    for (let count = 0; count < 5; count++)
+      expect(programs.judge("xdp", { source: denied, destination: host })).toBe("drop");
+    expect(programs.xdpVerdicts(loopback)).toEqual({ passed: 0, dropped: 5 });
+    expect(programs.drops()).toEqual({ source_denied: 5 });
+  });
+
+  test("at a device without a place by reason alone", () => {
+    traffic();
+    expect(programs.xdpVerdicts(loopback)).toBeUndefined();
+    expect(programs.drops()).toEqual(dropped);
+  });
+
+  test("devices that begin to look at the same place have one each, as many as are looked at", () => {
+    for (const other of [second, third, fourth]) programs.countXdpAt(other, [second, third, fourth]);
+    expect(programs.countXdpAt(loopback, [second, third, fourth])).toBe(true);
+    expect(programs.countXdpAt(fifth, [second, third, fourth, loopback])).toBe(false);
+    traffic();
+    expect(programs.xdpVerdicts(loopback)).toEqual(counted);
+    for (const other of [second, third, fourth])
+      expect(programs.xdpVerdicts(other)).toEqual({ passed: 0, dropped: 0 });
+    expect(programs.xdpVerdicts(fifth)).toBeUndefined();
+  });
+
+  test("a place that is given to another begins at zero, and reasons go on", () => {
+    programs.countXdpAt(loopback);
+    traffic();
+    programs.countXdpAt(second);
+    expect(programs.xdpVerdicts(loopback)).toBeUndefined();
+    expect(programs.xdpVerdicts(second)).toEqual({ passed: 0, dropped: 0 });
+    expect(programs.drops()).toEqual(dropped);
+    traffic();
+    expect(programs.xdpVerdicts(second)).toEqual({ passed: 0, dropped: 0 });
+    expect(programs.drops()).toEqual(
+      Object.fromEntries(Object.entries(dropped).map(([reason, count]) => [reason, 2 * count])),
+    );
+  });
+
+  test("a device that is attached again begins at zero, in the place that it had", () => {
+    programs.countXdpAt(second, []);
+    programs.countXdpAt(loopback, [second]);
+    traffic();
+    // The other is gone by now: its place comes first.
+    programs.countXdpAt(loopback, []);
+    expect(programs.xdpVerdicts(loopback)).toEqual({ passed: 0, dropped: 0 });
+    traffic();
+    expect(programs.xdpVerdicts(loopback)).toEqual(counted);
+  });
 });

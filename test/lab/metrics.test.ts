@@ -35,7 +35,7 @@ const compose = (service: string) => [
 /** Two services of a compose project, one of them with a limit; a container with metrics of its own; one that asks. */
 async function startContainers({ engine }: Lab): Promise<void> {
   await engine.images("nginx", "busybox");
-  await engine.createNetwork("shop");
+  await engine.createNetwork("shop", "--label=fairway.matrix=true");
   const web = await engine.run("nginx", {
     name: "shop-web-1",
     network: "shop",
@@ -163,6 +163,19 @@ describe(`metrics, as Prometheus sees them, engine ${kind}`, () => {
     };
     await until("every panel has data", still, patience).catch(() => undefined);
     expect(empty).toEqual([]);
+  });
+
+  it("shows who sends whom within the network that asks for it, and at which uplink XDP passes and drops", async () => {
+    for (const expr of [
+      'fairway_network_pair_bytes_total{network="shop",from="shop-worker-1",to="shop-web-1"} > 1000',
+      'fairway_network_pair_packets_total{network="shop",from="shop-web-1",to="shop-worker-1"} > 10',
+      'fairway_uplink_xdp_packets_total{device="eth0",verdict="pass"} > 10',
+      'fairway_uplink_xdp_packets_total{device="eth0",verdict="drop"} > 0',
+    ])
+      await until(expr, async () => (await prometheus.query(expr)).length === 1, patience);
+    const metrics = await fairway.metrics();
+    const networks = metrics.find("fairway_network_pair_packets_total").map(({ labels }) => labels.network);
+    expect(new Set(networks)).toEqual(new Set(["shop"]));
   });
 
   it("shows what was refused, and by which path packets went", async () => {

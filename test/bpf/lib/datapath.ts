@@ -386,6 +386,27 @@ export class Datapath {
     return open.sweep === this.#sweeps ? open : undefined;
   }
 
+  /** What endpoints have sent each other, where it is counted: "SLOT>SLOT", of those that are in these slots now; "stale" of others. */
+  pairs(): Record<string, Traffic> {
+    const { key: keyCodec, value: valueCodec } = mapDefinitions.pairs;
+    const found: Record<string, Traffic> = {};
+    for (const { key, value } of this.map("pairs").entries()) {
+      const { from, to } = keyCodec.decode(key);
+      const isHere = [from, to].every(
+        ({ slot, generation }) => this.endpoint(slot).generation === generation,
+      );
+      const name = isHere ? `${from.slot}>${to.slot}` : "stale";
+      found[name] = sum([...decodePerCpu(valueCodec, value), ...asCounters(found[name])]);
+    }
+    return found;
+  }
+
+  /** What was in no pair for want of room. */
+  pairsUncounted(): Traffic {
+    const { key, value } = mapDefinitions.pairs_uncounted;
+    return sum(decodePerCpu(value, this.map("pairs_uncounted").get(key.encode(0)) ?? Buffer.alloc(0)));
+  }
+
   /** What was counted of published ports, over all CPUs: "tcp ADDRESS PORT". */
   portCounts(): Record<string, Record<keyof PortCounters, number>> {
     const { key, value } = mapDefinitions.port_counters;
@@ -485,6 +506,10 @@ function asRun<V>(result: TestRunResult, verdict: V, before: Buffer): Run<V> {
     before,
     durationNs: result.durationNs,
   };
+}
+
+function asCounters(traffic: Traffic | undefined): { packets: bigint; bytes: bigint }[] {
+  return traffic === undefined ? [] : [{ packets: BigInt(traffic.packets), bytes: BigInt(traffic.bytes) }];
 }
 
 function sum(counters: readonly { packets: bigint; bytes: bigint }[]): Traffic {

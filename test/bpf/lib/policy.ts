@@ -3,6 +3,8 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import type { Codec } from "../../../src/codec.js";
 import { decodePerCpu } from "../../../src/codec.js";
+import { type Maps, typedMaps } from "../../../src/datapath/maps.js";
+import { givePlace, type XdpVerdicts, xdpDrops, xdpVerdicts } from "../../../src/datapath/xdp_counters.js";
 import { type MapName, mapDefinitions } from "../../../src/generated/maps.js";
 import {
   PolicyFlags,
@@ -21,7 +23,7 @@ const programs = ["uplink_xdp", "uplink_ingress"] as const;
 const skbSize = 192;
 const skbOffset = { vlanPresent: 20, ingressIfindex: 36, ifindex: 40 } as const;
 /** What a test run without a device takes for the frame's: the namespace's loopback. */
-const loopback = 1;
+export const loopback = 1;
 
 /** Where a packet is judged. */
 export type Hook = "xdp" | "tc";
@@ -64,6 +66,7 @@ export class PolicyPrograms {
   readonly #object = BpfObject.open(readFileSync(objectPath), "fairway");
   readonly #programs: ReadonlyMap<string, BpfProgram>;
   readonly #maps: ReadonlyMap<MapName, BpfMap>;
+  readonly #typed: Maps;
   #blocks: number[] = [];
 
   constructor() {
@@ -74,6 +77,7 @@ export class PolicyPrograms {
     this.#maps = new Map(
       (Object.keys(mapDefinitions) as MapName[]).map((name) => [name, this.#object.map(name)]),
     );
+    this.#typed = typedMaps((name) => this.#map(name));
   }
 
   close(): void {
@@ -100,12 +104,8 @@ export class PolicyPrograms {
     ] as const)
       for (const { key } of this.#map(name).entries()) this.#map(name).delete(key);
     this.blocks(Object.fromEntries(this.#blocks.map((block) => [block, 0])));
-    for (let reason = 0; reason < mapDefinitions.xdp_drops.maxEntries; reason++) {
-      const key = Buffer.alloc(4);
-      key.writeUInt32LE(reason);
-      const map = this.#map("xdp_drops");
-      map.set(key, Buffer.alloc(map.get(key)?.length ?? 0));
-    }
+    const places = this.#map("xdp_counters");
+    for (const { key } of [...places.entries()]) places.set(key, Buffer.alloc(places.valueLength));
     for (const family of families)
       for (const address of [place[family].host, place[family].second])
         this.write(`host_addresses_${suffix(family)}`, address, 1);
@@ -229,24 +229,26 @@ export class PolicyPrograms {
       for (const { packets } of decodePerCpu(valueCodec, value))
         counts[name] = (counts[name] ?? 0) + Number(packets);
     }
-    for (const { key, value } of this.#map("xdp_drops").entries()) {
-      const name = ReasonName[key.readUInt32LE()] ?? "";
-      for (const { packets } of decodePerCpu(valueCodec, value))
-        if (packets > 0n) counts[name] = (counts[name] ?? 0) + Number(packets);
-    }
+    for (const { reason, packets } of xdpDrops(this.#typed)) counts[reason] = (counts[reason] ?? 0) + packets;
     return counts;
   }
 
   /** Bytes that XDP has dropped for no endpoint, by reason. */
   bytes(): number[] {
-    return [...this.#map("xdp_drops").entries()]
-      .map(({ value }) =>
-        decodePerCpu(mapDefinitions.xdp_drops.value, value).reduce(
-          (sum, { bytes }) => sum + Number(bytes),
-          0,
-        ),
-      )
-      .filter((bytes) => bytes > 0);
+    return xdpDrops(this.#typed).map(({ bytes }) => bytes);
+  }
+
+  /**
+   * As XDP is attached at a device: what it does there is counted from zero on.
+   * @returns false: there is no place for it beside those in use
+   */
+  countXdpAt(ifindex: number, inUse: readonly number[] = []): boolean {
+    return givePlace(this.#typed, ifindex, new Set(inUse));
+  }
+
+  /** What XDP has done at a device that has a place. */
+  xdpVerdicts(ifindex: number): XdpVerdicts | undefined {
+    return xdpVerdicts(this.#typed, ifindex);
   }
 
   /** As if somebody here had sent from a port of the host's: conntrack knows the answer. */

@@ -19,6 +19,7 @@ export function endpoint(n: number, change: Partial<PlannedEndpoint> = {}): Plan
     bridge: "docker0",
     ip: ip(`172.17.0.${n}`),
     bridging: true,
+    matrix: false,
     mtu: 1500,
     mac: parseMac(`02:42:ac:11:00:${n.toString(16).padStart(2, "0")}`) ?? new Uint8Array(6),
     bridgeMac: parseMac("02:42:00:00:00:01") ?? new Uint8Array(6),

@@ -98,6 +98,32 @@ describe("metrics", () => {
     expect(samples(text, "fairway_collector_success").length).toBeGreaterThanOrEqual(8);
   });
 
+  it("has what XDP did at the uplinks where it is attached, and nothing of others", async () => {
+    const { source, scrape } = setUp();
+    source.xdp = [{ device: "eth0", passed: 5, dropped: 7 }];
+    expect(samples(await scrape(), "fairway_uplink_xdp")).toEqual([
+      'fairway_uplink_xdp_packets_total{device="eth0",verdict="pass"} 5',
+      'fairway_uplink_xdp_packets_total{device="eth0",verdict="drop"} 7',
+    ]);
+    source.xdp = [];
+    expect(samples(await scrape(), "fairway_uplink_xdp")).toEqual([]);
+  });
+
+  it("has what containers send each other, and what of it was in no pair", async () => {
+    const { source, scrape } = setUp();
+    source.pairs = [{ network: "shop", from: "web", to: "db", packets: 5, bytes: 700 }];
+    source.pairsUncounted = 3;
+    expect(samples(await scrape(), "fairway_network_pair")).toEqual([
+      'fairway_network_pair_packets_total{network="shop",from="web",to="db"} 5',
+      'fairway_network_pair_bytes_total{network="shop",from="web",to="db"} 700',
+      "fairway_network_pair_uncounted_packets_total 3",
+    ]);
+    source.pairs = [];
+    expect(samples(await scrape(), "fairway_network_pair")).toEqual([
+      "fairway_network_pair_uncounted_packets_total 3",
+    ]);
+  });
+
   it("tells when rules of the user's don't count", async () => {
     const { source, scrape } = setUp();
     source.current = status({ trustFirewall: "ignore" });

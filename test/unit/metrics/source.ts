@@ -5,10 +5,12 @@ import type {
   EndpointReading,
   HandshakeReading,
   HostPortReading,
+  PairReading,
   PortCountReading,
   PortReading,
   ProgramReading,
   ReasonReading,
+  XdpReading,
 } from "../../../src/datapath/reader.js";
 import type { EngineContainer, EngineState } from "../../../src/docker/model.js";
 import type { Metrics } from "../../../src/metrics/metrics.js";
@@ -97,6 +99,9 @@ export class FakeSource implements MetricsSource {
   ports: PortReading[] = [];
   portCounts: PortCountReading[] = [];
   hostPorts: HostPortReading[] = [];
+  pairs: PairReading[] = [];
+  pairsUncounted = 0;
+  xdp: XdpReading[] = [];
   programs: ProgramReading[] = [];
   flowsCountedAt = 1;
   engineState: EngineState | undefined = {
@@ -128,6 +133,9 @@ export class FakeSource implements MetricsSource {
     handshakes: () => this.handshakes,
     reasons: () => this.reasons,
     reasonSteps: () => [this.reasons],
+    pairSteps: () => [this.pairs],
+    pairsUncounted: () => this.pairsUncounted,
+    xdp: () => this.xdp,
     maps: () => [],
     mapSteps: () => [
       undefined,

@@ -79,6 +79,7 @@ describe("endpoints on ipvlan and macvlan", () => {
         bridgeIfindex: 2,
         mac: Uint8Array.from([2, 0, 0, 0, 0, 2]),
         bridging: false,
+        matrix: false,
         parent: { driver: "ipvlan", mode: "l3", host: true, translated: false },
       },
     ]);

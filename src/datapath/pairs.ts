@@ -1,0 +1,119 @@
+/** What endpoints of one network send each other, where that is counted: read by the metrics, and taken out when one of them is gone. */
+import { counterCodec, EndpointFlags, type EndpointRef } from "../generated/index.js";
+import type { PlannedEndpoint } from "../plan/types.js";
+import { KeptEntries } from "./kept_entries.js";
+import type { Maps } from "./maps.js";
+import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
+import type { PairReading } from "./reader.js";
+import type { PlacedEndpoint } from "./slots.js";
+
+const FIELDS = counterCodec.size / 8;
+const [PACKETS, BYTES] = [Number(sumPlaces(counterCodec).packets), Number(sumPlaces(counterCodec).bytes)];
+
+/** Takes out the pairs one of which is not in its slot any more, or is not to be counted. */
+export function forgetStalePairs({ pairs, endpoints }: Pick<Maps, "pairs" | "endpoints">): void {
+  const bySlot = new Map<number, { generation: number; flags: number } | undefined>();
+  const holds = ({ slot, generation }: EndpointRef): boolean => {
+    if (!bySlot.has(slot)) bySlot.set(slot, endpoints.get(slot));
+    const endpoint = bySlot.get(slot);
+    return endpoint?.generation === generation && isCounted(endpoint);
+  };
+  const stale = [...pairs.kernel.entries(1024)].flatMap(({ key }) => {
+    const { from, to } = pairs.key.decode(key);
+    return holds(from) && holds(to) ? [] : [Buffer.from(key)];
+  });
+  if (stale.length > 0) pairs.kernel.deleteBatch(Buffer.concat(stale));
+}
+
+/** Whether there may be pairs of it. */
+export function isCounted({ flags }: { flags: number }): boolean {
+  return (flags & EndpointFlags.MATRIX) !== 0;
+}
+
+interface Entry {
+  readonly from: EndpointRef;
+  readonly to: EndpointRef;
+  readonly planned: readonly [PlannedEndpoint | undefined, PlannedEndpoint | undefined];
+  /** undefined: of an endpoint that is gone. */
+  readonly reading: PairReading | undefined;
+}
+
+/** Reads the pairs. What is read of a pair is one object as long as it keeps its place. */
+export class PairReader {
+  readonly #entries: KeptEntries<Entry>;
+  #placed: readonly PlacedEndpoint[] = [];
+  #bySlot: (PlacedEndpoint | undefined)[] = [];
+
+  constructor(
+    private readonly maps: Pick<Maps, "pairs" | "pairs_uncounted">,
+    private readonly placed: () => readonly PlacedEndpoint[],
+  ) {
+    this.#entries = new KeptEntries(maps.pairs.key.size / 4);
+  }
+
+  *steps(): Generator<PairReading[]> {
+    const { key } = this.maps.pairs;
+    this.#entries.begin();
+    for (const { keys, count, sums } of summedBatches(this.maps.pairs)) {
+      this.#look();
+      const words = halvesOf(keys);
+      const readings: PairReading[] = [];
+      for (let i = 0; i < count; i++) {
+        let entry = this.#entries.next(words, i);
+        if (entry === undefined || !this.#isCurrent(entry)) {
+          const { from, to } = key.decode(keys, i * key.size);
+          entry = this.#entries.keep(this.#entry(from, to));
+        }
+        const { reading } = entry;
+        if (reading === undefined) continue;
+        reading.packets = sums[i * FIELDS + PACKETS] as number;
+        reading.bytes = sums[i * FIELDS + BYTES] as number;
+        readings.push(reading);
+      }
+      yield readings;
+    }
+    this.#entries.end();
+  }
+
+  /** Packets that were in no pair for want of room. */
+  uncounted(): number {
+    let packets = 0;
+    for (const { sums } of summedBatches(this.maps.pairs_uncounted)) packets += sums[PACKETS] as number;
+    return packets;
+  }
+
+  /** Asked in each step: between two of them a slot may have been given to another endpoint. */
+  #look(): void {
+    const placed = this.placed();
+    if (this.#placed === placed) return;
+    this.#placed = placed;
+    this.#bySlot = [];
+    for (const one of placed) this.#bySlot[one.slot] = one;
+  }
+
+  #find({ slot, generation }: EndpointRef): PlannedEndpoint | undefined {
+    const placed = this.#bySlot[slot];
+    return placed?.endpoint.generation === generation && isCounted(placed.endpoint)
+      ? placed.planned
+      : undefined;
+  }
+
+  #isCurrent({ from, to, planned }: Entry): boolean {
+    return planned[0] === this.#find(from) && planned[1] === this.#find(to);
+  }
+
+  #entry(from: EndpointRef, to: EndpointRef): Entry {
+    const [sender, receiver] = [this.#find(from), this.#find(to)];
+    const reading =
+      sender === undefined || receiver === undefined
+        ? undefined
+        : {
+            network: receiver.network,
+            from: sender.container,
+            to: receiver.container,
+            packets: 0,
+            bytes: 0,
+          };
+    return { from, to, planned: [sender, receiver], reading };
+  }
+}
