@@ -2,6 +2,7 @@
 /* What the container in slot sends to its gateway, one family: through a flow entry, or one made for it; else the kernel's. */
 #include "../lib/forward.h"
 #include "../lib/masquerade.h"
+#include "../lib/port_counts.h"
 
 static __always_inline enum reason transmit(struct __sk_buff *skb, const struct endpoint *endpoint, __u32 slot,
 					    int *verdict)
@@ -33,4 +34,23 @@ __noinline int FAMILY_NAME(endpoint_transmit)(struct __sk_buff *skb, __u32 slot)
 		return TCX_NEXT;
 	reason = transmit(skb, endpoint, slot, &verdict);
 	return reason == REASON_NONE ? verdict : leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, reason);
+}
+
+/* Counts what the container sends by the slow path for its published port, if it is an answer from one. */
+__noinline int FAMILY_NAME(endpoint_answers)(struct __sk_buff *skb)
+{
+	struct packet packet;
+	struct nf_conn *ct;
+	__u8 dir;
+
+	if (parse(skb, &packet) != REASON_NONE)
+		return 0;
+	ct = conntrack_lookup(skb, &packet, &dir);
+	if (!ct)
+		return 0;
+	if (dir == IP_CT_DIR_REPLY)
+		count_port_packet(skb, packet.headers_length, conntrack_port_number(ct, packet.proto),
+				  DIRECTION_TRANSMIT);
+	bpf_ct_release(ct);
+	return 0;
 }

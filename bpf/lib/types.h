@@ -12,6 +12,8 @@
 
 /* How many endpoints, and so slots of the endpoint arrays, a host can have. */
 #define ENDPOINTS_MAX 16384
+/* How many published ports are counted each on its own: their numbers, from 1 on. */
+#define PORT_NUMBERS 16384
 /* How many addresses of an uplink masquerading can choose from. */
 #define UPLINK_ADDRESSES_MAX 8
 
@@ -120,6 +122,7 @@ enum endpoint_flags {
 	ENDPOINT_TRANSLATED = 1 << 3,
 	/* With ENDPOINT_PARENT: on macvlan in mode bridge: what others of it send it comes by the parent's receive path alone. */
 	ENDPOINT_SIBLINGS = 1 << 4,
+	ENDPOINT_PUBLISHES = 1 << 5, /* published ports lead to it: what it sends and receives may be counted for one */
 };
 
 /* What an endpoint's traffic of one family may do on the fast path. */
@@ -206,7 +209,7 @@ struct port_ipv4 {
 	__u32 generation;
 	struct ipv4_address address; /* the container's */
 	__be16 port;                 /* the container's */
-	__u8 pad[2];
+	__u16 number;                /* of its counters; 0: none was free */
 };
 
 struct port_ipv6 {
@@ -214,19 +217,7 @@ struct port_ipv6 {
 	__u32 generation;
 	struct ipv6_address address;
 	__be16 port;
-	__u8 pad[2];
-};
-
-/* What is counted of a published port. */
-enum port_event {
-	PORT_OPENED = 0,
-	PORT_REFUSED = 1,
-};
-
-/* Per CPU and published port. */
-struct port_counters {
-	__u64 opened;  /* connections that we made */
-	__u64 refused; /* packets, by its policy */
+	__u16 number;
 };
 
 struct uplink_address {
@@ -307,12 +298,14 @@ struct flow {
 	__u16 mtu;             /* of the way out, IP packet length */
 	__be16 sport;          /* the packet as it leaves */
 	__be16 dport;
-	__u8 flow_direction; /* enum flow_direction */
-	__u8 state;          /* enum flow_state */
-	__u8 origin;         /* enum flow_origin */
-	__u8 anchored;       /* TCP: the kernel's tracker has seen a packet of the original direction */
-	__u8 fin_seen;       /* TCP: in this direction */
-	__u8 provisional;    /* holds only until the kernel's tracker has seen the connection */
+	/* In one byte what stays as it was written. */
+	__u8 flow_direction : 1; /* enum flow_direction */
+	__u8 origin : 2;         /* enum flow_origin */
+	__u8 provisional : 1;    /* holds only until the kernel's tracker has seen the connection */
+	__u8 state;              /* enum flow_state */
+	__u16 port_number;       /* of the published port that it is counted for; 0: none */
+	__u8 anchored;           /* TCP: the kernel's tracker has seen a packet of the original direction */
+	__u8 fin_seen;           /* TCP: in this direction */
 };
 
 struct flow_ipv4 {
@@ -388,6 +381,13 @@ struct counter {
 /* Per CPU and slot. Indexed by enum direction, then enum traffic_path. */
 struct endpoint_counters {
 	struct counter path[2][2];
+};
+
+/* Per CPU and published port, by its number. */
+struct port_counters {
+	struct counter traffic[2]; /* by enum direction, by both paths */
+	__u64 opened;              /* connections that we made */
+	__u64 refused;             /* packets, by its policy */
 };
 
 /*

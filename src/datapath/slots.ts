@@ -48,6 +48,9 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
   const stays = new Set<number>();
   const placed: PlacedEndpoint[] = [];
   const newcomers: PlannedEndpoint[] = [];
+  const publishing = new Set(plan.ports.map((port) => port.endpointId));
+  const encode = (planned: PlannedEndpoint, generation: number) =>
+    encodeEndpoint(planned, generation, publishing.has(planned.endpointId));
   for (const planned of plan.endpoints) {
     const idHash = endpointIdHash(planned.endpointId);
     const [four, six] = FAMILIES.map((family) => planned.ip[family]?.address ?? ANY[family]);
@@ -58,7 +61,7 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
       continue;
     }
     stays.add(slot);
-    placed.push({ slot, planned, fresh: false, endpoint: encodeEndpoint(planned, before.generation) });
+    placed.push({ slot, planned, fresh: false, endpoint: encode(planned, before.generation) });
   }
 
   const kept = keptEndpoints(actual, plan, stays);
@@ -81,7 +84,7 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
     }
     // 0 means free, so a counter that has gone all the way round leaves it out.
     if (generation > 0xffffffff) generation = 1;
-    placed.push({ slot, planned, fresh: true, endpoint: encodeEndpoint(planned, generation++) });
+    placed.push({ slot, planned, fresh: true, endpoint: encode(planned, generation++) });
   }
   placed.sort((a, b) => a.slot - b.slot);
   return { placed, kept, gone, homeless, nextGeneration: generation > 0xffffffff ? 1 : generation };
@@ -119,12 +122,12 @@ function* freeSlots(actual: ActualState, stays: Set<number>): Generator<number> 
   for (let slot = 0; slot < SLOTS; slot++) if (actual.endpoints.has(slot) && !stays.has(slot)) yield slot;
 }
 
-function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint {
+function encodeEndpoint(planned: PlannedEndpoint, generation: number, publishes: boolean): Endpoint {
   return {
     generation,
     ifindex: planned.ifindex,
     bridgeIfindex: planned.bridgeIfindex,
-    flags: flagsOf(planned),
+    flags: flagsOf(planned) | (publishes ? EndpointFlags.PUBLISHES : 0),
     network: planned.parent?.network ?? 0,
     mtu: planned.mtu,
     mac: planned.mac,

@@ -12,7 +12,7 @@ import { flows } from "./collectors/flows.js";
 import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
 import { networks } from "./collectors/networks.js";
-import { portConnections } from "./collectors/port-connections.js";
+import { portCounters } from "./collectors/port-counters.js";
 import { ports } from "./collectors/ports.js";
 import { processCollector } from "./collectors/process.js";
 import { programs } from "./collectors/programs.js";
@@ -27,7 +27,7 @@ export const collectorKinds: readonly CollectorKind[] = [
   connections,
   reasons,
   ports,
-  portConnections,
+  portCounters,
   hostSockets,
   firewall,
   networks,
