@@ -36,6 +36,15 @@ __noinline int FAMILY_NAME(endpoint_transmit)(struct __sk_buff *skb, __u32 slot)
 	return reason == REASON_NONE ? verdict : leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, reason);
 }
 
+/* Whether the connection is one of the host's own: what it sends is counted for no port. */
+static __always_inline bool is_of_host(const struct nf_conn *ct)
+{
+	address_t opener;
+
+	tuple_source(&opener, &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple);
+	return bpf_map_lookup_elem(&host_addresses, &opener);
+}
+
 /* Counts what the container sends by the slow path for its published port, if it is an answer from one. */
 __noinline int FAMILY_NAME(endpoint_answers)(struct __sk_buff *skb)
 {
@@ -48,7 +57,7 @@ __noinline int FAMILY_NAME(endpoint_answers)(struct __sk_buff *skb)
 	ct = conntrack_lookup(skb, &packet, &dir);
 	if (!ct)
 		return 0;
-	if (dir == IP_CT_DIR_REPLY)
+	if (dir == IP_CT_DIR_REPLY && !is_of_host(ct))
 		count_port_packet(skb, packet.headers_length, conntrack_port_number(ct, packet.proto),
 				  DIRECTION_TRANSMIT);
 	bpf_ct_release(ct);

@@ -1,10 +1,10 @@
 import { describe, expect, test } from "vitest";
 import { EndpointFlags, EndpointIpFlags } from "../../src/generated/types.js";
 import { updateConntrackTcp } from "../../src/native/index.js";
-import { type KernelConnection, trackByKernel } from "./lib/conntrack.js";
+import { forget, type KernelConnection, trackByKernel } from "./lib/conntrack.js";
 import { bridging, type PortCounts, published, slot, useDatapath } from "./lib/datapath.js";
 import { onBothFamilies, secondsBefore } from "./lib/family.js";
-import { type PacketSpec, protocolNumber, tcpFlag } from "./lib/packet.js";
+import { moreFragments, type PacketSpec, protocolNumber, tcpFlag } from "./lib/packet.js";
 
 const datapath = useDatapath();
 const { syn, ack, fin, rst, psh } = tcpFlag;
@@ -304,15 +304,24 @@ onBothFamilies("packets and bytes of a published port", datapath, (on) => {
       expect(packets()).toEqual(all());
     });
 
-    test("nothing of docker-proxy's connections, of the host's, of fragments", () => {
+    test("nothing of docker-proxy's connections, nor of the host's own by the engine's NAT, in either direction", () => {
       filter();
-      trackByKernel({
-        ...toPort,
-        from: { address: address.gateway, port: 40000 },
-        to: toPort.toAs ?? toPort.to,
-      });
-      on.toWeb({ flags: syn, source: address.gateway }, { arrivedBy: null });
-      on.fromWeb({ flags: ack, sourcePort: 80, destination: address.gateway, destinationPort: 40000 });
+      const fromHost = { ...toPort, from: { address: address.gateway, port: 40000 } };
+      const answer = { flags: ack, sourcePort: 80, destination: address.gateway, destinationPort: 40000 };
+      for (const connection of [{ ...fromHost, to: { address: address.web, port: 80 } }, fromHost]) {
+        trackByKernel(connection);
+        on.toWeb({ flags: syn, source: address.gateway }, { arrivedBy: null });
+        on.fromWeb(answer);
+        forget(on.conntrack());
+      }
+      expect(all()).toEqual([2, 2]);
+      expect(datapath.portCounts()).toEqual({});
+    });
+
+    test("nothing of what has no ports to read: fragments, ICMP", () => {
+      trackByKernel(toPort);
+      if (on.family === 4) on.toWeb({ flags: ack, fragment: moreFragments });
+      on.fromWeb({ protocol: "icmp", destination: address.client });
       expect(datapath.portCounts()).toEqual({});
     });
 
