@@ -201,6 +201,7 @@ function endpointIn(slot: number, generation: number): PlacedEndpoint {
   const { ifindex, bridgeIfindex, mtu, mac, bridgeMac } = planned;
   const endpoint = {
     idHash: BigInt(slot),
+    published: 0n,
     generation: 1,
     ifindex,
     bridgeIfindex,

@@ -45,14 +45,15 @@ static __always_inline bool is_of_host(const struct nf_conn *ct)
 	return bpf_map_lookup_elem(&host_addresses, &opener);
 }
 
-/* Counts what the container sends by the slow path for its published port, if it is an answer from one. */
-__noinline int FAMILY_NAME(endpoint_answers)(struct __sk_buff *skb)
+/* Counts what the container in slot sends by the slow path for its published port, if it is an answer from one. */
+__noinline int FAMILY_NAME(endpoint_answers)(struct __sk_buff *skb, __u32 slot)
 {
+	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
 	struct packet packet;
 	struct nf_conn *ct;
 	__u8 dir;
 
-	if (parse(skb, &packet) != REASON_NONE)
+	if (!endpoint || parse(skb, &packet) != REASON_NONE || !may_be_published(endpoint, packet.sport))
 		return 0;
 	ct = conntrack_lookup(skb, &packet, &dir);
 	if (!ct)

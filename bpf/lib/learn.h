@@ -105,26 +105,29 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 {
 	const struct nf_conntrack_tuple *arriving;
 	bool control = packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
+	bool counted = endpoint && may_be_published(endpoint, packet->dport);
 	struct arrival arrival;
 	struct packet answer;
 	struct nf_conn *ct;
 	flow_key_t key;
 	flow_t flow = {};
-	__u32 number;
+	__u32 number = 0;
 	bool way;
 	__u8 dir;
 
 	if (!is_global_unicast(&packet->daddr))
 		return;
-	if (control && !(endpoint && endpoint->flags & ENDPOINT_PUBLISHES))
+	if (control && !counted)
 		return;
 	invert(packet, &answer);
 	ct = conntrack_lookup(skb, &answer, &dir);
 	if (!ct)
 		return;
-	number = conntrack_port_number(ct, packet->proto);
-	if (endpoint && dir == IP_CT_DIR_REPLY)
+	counted = counted && dir == IP_CT_DIR_REPLY;
+	if (counted) {
+		number = conntrack_port_number(ct, packet->proto);
 		count_port_packet(skb, packet->headers_length, number, DIRECTION_RECEIVE);
+	}
 	if (control)
 		goto release;
 	if (!conntrack_is_adoptable(ct, packet) || !flow_begin(&flow.flow, FLOW_LEARNED))
@@ -144,7 +147,7 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 	flow_from(&flow.flow, &arrival.from);
 	flow.flow.flow_direction = dir == IP_CT_DIR_REPLY ? FLOW_ORIGINAL : FLOW_REPLY;
 	flow.flow.state = FLOW_ESTABLISHED;
-	flow.flow.port_number = number;
+	flow.flow.port_number = counted ? number : conntrack_port_number(ct, packet->proto);
 	flow.flow.anchored = !conntrack_is_untracked(ct, packet);
 	if (endpoint)
 		way = way_to_endpoint(endpoint, slot, &flow);

@@ -27,6 +27,12 @@ static __always_inline port_t *port_find(const address_t *address, __be16 number
 	return port;
 }
 
+/* Whether a port of the endpoint's own may be published, of whatever protocol and family: most that are not need not be looked for. */
+static __always_inline bool may_be_published(const struct endpoint *endpoint, __be16 port)
+{
+	return endpoint->published >> (bpf_ntohs(port) & 63) & 1;
+}
+
 /* What a connection's first packet was for, and what its DNAT has made of that. */
 struct OF_FAMILY(dialled) {
 	address_t address;
@@ -34,6 +40,7 @@ struct OF_FAMILY(dialled) {
 	__be16 port;
 	__be16 container_port;
 	__u8 proto;
+	__u8 pad[3];
 };
 
 /* In ip/port_number.bpf.c. */

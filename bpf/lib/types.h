@@ -122,7 +122,6 @@ enum endpoint_flags {
 	ENDPOINT_TRANSLATED = 1 << 3,
 	/* With ENDPOINT_PARENT: on macvlan in mode bridge: what others of it send it comes by the parent's receive path alone. */
 	ENDPOINT_SIBLINGS = 1 << 4,
-	ENDPOINT_PUBLISHES = 1 << 5, /* published ports lead to it: what it sends and receives may be counted for one */
 };
 
 /* What an endpoint's traffic of one family may do on the fast path. */
@@ -164,7 +163,8 @@ struct endpoint_ipv6 {
  * it lives; the generation tells it from whoever had the slot before.
  */
 struct endpoint {
-	__u64 id_hash;        /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
+	__u64 id_hash; /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
+	__u64 published; /* bit N % 64 for each of its ports N that is published: what is not of one is counted for none */
 	__u32 generation;     /* 0: the slot is free */
 	__u32 ifindex;        /* the veth's host side; on a parent PARENT_CHILD and the parent's */
 	__u32 bridge_ifindex; /* its network's bridge, or parent */

@@ -48,9 +48,9 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
   const stays = new Set<number>();
   const placed: PlacedEndpoint[] = [];
   const newcomers: PlannedEndpoint[] = [];
-  const publishing = new Set(plan.ports.map((port) => port.endpointId));
+  const published = publishedPorts(plan);
   const encode = (planned: PlannedEndpoint, generation: number) =>
-    encodeEndpoint(planned, generation, publishing.has(planned.endpointId));
+    encodeEndpoint(planned, generation, published.get(planned.endpointId) ?? 0n);
   for (const planned of plan.endpoints) {
     const idHash = endpointIdHash(planned.endpointId);
     const [four, six] = FAMILIES.map((family) => planned.ip[family]?.address ?? ANY[family]);
@@ -95,6 +95,14 @@ export function endpointIdHash(endpointId: string): bigint {
   return BigInt(`0x${endpointId.slice(0, 16)}`);
 }
 
+/** By endpoint id, as struct endpoint has them: a bit for each port, several may have the same. */
+function publishedPorts(plan: Plan): ReadonlyMap<string, bigint> {
+  const published = new Map<string, bigint>();
+  for (const { endpointId, containerPort } of plan.ports)
+    published.set(endpointId, (published.get(endpointId) ?? 0n) | (1n << BigInt(containerPort % 64)));
+  return published;
+}
+
 /** Those that the plan is unsure of, unless a planned one has their address or device. */
 function keptEndpoints(actual: ActualState, plan: Plan, stays: Set<number>): Placement["kept"] {
   const unsure = new Set(plan.unsure.map(endpointIdHash));
@@ -122,17 +130,18 @@ function* freeSlots(actual: ActualState, stays: Set<number>): Generator<number> 
   for (let slot = 0; slot < SLOTS; slot++) if (actual.endpoints.has(slot) && !stays.has(slot)) yield slot;
 }
 
-function encodeEndpoint(planned: PlannedEndpoint, generation: number, publishes: boolean): Endpoint {
+function encodeEndpoint(planned: PlannedEndpoint, generation: number, published: bigint): Endpoint {
   return {
     generation,
     ifindex: planned.ifindex,
     bridgeIfindex: planned.bridgeIfindex,
-    flags: flagsOf(planned) | (publishes ? EndpointFlags.PUBLISHES : 0),
+    flags: flagsOf(planned),
     network: planned.parent?.network ?? 0,
     mtu: planned.mtu,
     mac: planned.mac,
     bridgeMac: planned.bridgeMac,
     idHash: endpointIdHash(planned.endpointId),
+    published,
     ipv4: encodeIp(planned, 4),
     ipv6: encodeIp(planned, 6),
   };

@@ -196,12 +196,13 @@ export class Datapath {
       generation: this.#generation,
       ifindex: this.device[`${name}0`],
       bridgeIfindex: this.device["br-app"],
-      flags: bridging | (name === "web" ? EndpointFlags.PUBLISHES : 0),
+      flags: bridging,
       network: 0,
       mtu: 1500,
       mac: macOf(mac[name]),
       bridgeMac: macOf(mac.bridge),
       idHash: BigInt(at),
+      published: 0n,
       ipv4: { address: addresses[4][name], snatAddress: ANY[4], flags: EndpointIpFlags.MASQUERADE },
       ipv6: { address: addresses[6][name], snatAddress: ANY[6], flags: EndpointIpFlags.MASQUERADE },
       ...changes,
@@ -236,6 +237,8 @@ export class Datapath {
     hostAddress: Address = ANY[family],
   ): void {
     const web = this.endpoint(slot.web);
+    const bit = 1n << BigInt(containerPort % 64);
+    this.write("endpoints", slot.web, { ...web, published: web.published | bit });
     this.write(
       `ports_ipv${family}`,
       { address: hostAddress, port, proto },

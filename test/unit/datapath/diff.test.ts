@@ -52,7 +52,8 @@ describe("a first plan", () => {
       bridgeIfindex: 3,
       ipv4: { address: "172.17.0.1", snatAddress: "0.0.0.0", flags: EndpointIpFlags.MASQUERADE },
       ipv6: { address: "::", snatAddress: "::", flags: 0 },
-      flags: EndpointFlags.BRIDGING | EndpointFlags.PUBLISHES,
+      flags: EndpointFlags.BRIDGING,
+      published: 1n << 16n,
       mtu: 1500,
       idHash: endpointIdHash(one.endpointId),
     });

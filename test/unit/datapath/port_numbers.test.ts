@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { type ActualState, emptyActual, FILLED_MAPS } from "../../../src/datapath/actual.js";
 import { type Changes, diff } from "../../../src/datapath/diff.js";
-import { EndpointFlags, mapDefinitions, PORT_NUMBERS } from "../../../src/generated/index.js";
+import { mapDefinitions, PORT_NUMBERS } from "../../../src/generated/index.js";
 import type { Plan, PlannedPort } from "../../../src/plan/types.js";
 import { dual, endpoint, planOf, port } from "./scene.js";
 
@@ -107,12 +107,12 @@ describe("the numbers of published ports", () => {
     expect(numbers(full)[`0.0.0.0 ${PORT_NUMBERS + 1}`]).toBe(1);
   });
 
-  it("come with a flag of those that ports lead to, which goes with their last port", () => {
-    const [state, { write }] = pass(emptyActual(), planOf([one, two], { ports: [onIpv6(80)] }));
-    const publishes = (changes: Changes["write"]) =>
-      changes.map(({ endpoint: { flags } }) => (flags & EndpointFlags.PUBLISHES) !== 0);
-    expect(publishes(write)).toEqual([true, false]);
-    const [, later] = pass(state, planOf([one, two], { ports: [port(two, 80)] }));
-    expect(publishes(later.write)).toEqual([false, true]);
+  it("come with a bit of their containers' ports, of both families, which goes with the port", () => {
+    const ports = [port(one, 80), port(one, 8080, { containerPort: 81 }), onIpv6(8443)];
+    const [state, { write }] = pass(emptyActual(), planOf([one, two], { ports }));
+    const published = (changes: Changes["write"]) => changes.map(({ endpoint: { published } }) => published);
+    expect(published(write)).toEqual([(1n << 16n) | (1n << 17n), 0n]);
+    const [, later] = pass(state, planOf([one, two], { ports: [port(two, 80, { containerPort: 63 })] }));
+    expect(published(later.write)).toEqual([0n, 1n << 63n]);
   });
 });
