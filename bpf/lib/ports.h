@@ -30,7 +30,7 @@ static __always_inline port_t *port_find(const address_t *address, __be16 number
 /* Whether a port of the endpoint's own may be published, of whatever protocol and family: most that are not need not be looked for. */
 static __always_inline bool may_be_published(const struct endpoint *endpoint, __be16 port)
 {
-	return endpoint->published >> (bpf_ntohs(port) & 63) & 1;
+	return endpoint->published >> bpf_ntohs(port) % PUBLISHED_BITS & 1;
 }
 
 /* What a connection's first packet was for, and what its DNAT has made of that. */

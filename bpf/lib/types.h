@@ -158,13 +158,16 @@ struct endpoint_ipv6 {
  */
 #define PARENT_CHILD 0x80000000
 
+/* A prime: ports that differ by a power of two have other bits. */
+#define PUBLISHED_BITS 61
+
 /*
  * An endpoint: a container's attachment to one network. Its slot in the endpoints array is its identity while
  * it lives; the generation tells it from whoever had the slot before.
  */
 struct endpoint {
 	__u64 id_hash; /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
-	__u64 published; /* bit N % 64 for each of its ports N that is published: what is not of one is counted for none */
+	__u64 published; /* bit N % PUBLISHED_BITS for each of its ports N that is published: what is of none needs no lookup */
 	__u32 generation;     /* 0: the slot is free */
 	__u32 ifindex;        /* the veth's host side; on a parent PARENT_CHILD and the parent's */
 	__u32 bridge_ifindex; /* its network's bridge, or parent */

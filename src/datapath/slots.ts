@@ -7,6 +7,7 @@ import {
   type EndpointIpv4,
   EndpointParentFlags,
   mapDefinitions,
+  PUBLISHED_BITS,
 } from "../generated/index.js";
 import { type Address, ANY, FAMILIES, type Family } from "../ip.js";
 import type { Plan, PlannedEndpoint } from "../plan/types.js";
@@ -99,7 +100,10 @@ export function endpointIdHash(endpointId: string): bigint {
 function publishedPorts(plan: Plan): ReadonlyMap<string, bigint> {
   const published = new Map<string, bigint>();
   for (const { endpointId, containerPort } of plan.ports)
-    published.set(endpointId, (published.get(endpointId) ?? 0n) | (1n << BigInt(containerPort % 64)));
+    published.set(
+      endpointId,
+      (published.get(endpointId) ?? 0n) | (1n << BigInt(containerPort % PUBLISHED_BITS)),
+    );
   return published;
 }
 

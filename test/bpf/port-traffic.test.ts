@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { EndpointIpFlags } from "../../src/generated/types.js";
+import { EndpointIpFlags, PUBLISHED_BITS } from "../../src/generated/types.js";
 import { updateConntrackTcp } from "../../src/native/index.js";
 import { forget, type KernelConnection, trackByKernel } from "./lib/conntrack.js";
 import { type PortCounts, published, slot, useDatapath } from "./lib/datapath.js";
@@ -328,7 +328,7 @@ onBothFamilies("packets and bytes of a published port", datapath, (on) => {
     test("nothing is looked for where no port of the container's that could be it is published", () => {
       const { published: bits, ...web } = datapath.endpoint(slot.web);
       trackByKernel(toPort);
-      for (const none of [0n, bits & ~(1n << BigInt(80 % 64))]) {
+      for (const none of [0n, bits & ~(1n << BigInt(80 % PUBLISHED_BITS))]) {
         datapath.write("endpoints", slot.web, { ...web, published: none });
         on.toWeb({ flags: fin | ack });
         on.fromWeb(reply({ ttl: 1 }));

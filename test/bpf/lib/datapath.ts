@@ -19,6 +19,7 @@ import {
   type OpenConnections,
   type PortIpv4,
   type PortKeyIpv4,
+  PUBLISHED_BITS,
   type ReasonKey,
   ReasonName,
   VerdictName,
@@ -237,7 +238,7 @@ export class Datapath {
     hostAddress: Address = ANY[family],
   ): void {
     const web = this.endpoint(slot.web);
-    const bit = 1n << BigInt(containerPort % 64);
+    const bit = 1n << BigInt(containerPort % PUBLISHED_BITS);
     this.write("endpoints", slot.web, { ...web, published: web.published | bit });
     this.write(
       `ports_ipv${family}`,

@@ -53,7 +53,7 @@ describe("a first plan", () => {
       ipv4: { address: "172.17.0.1", snatAddress: "0.0.0.0", flags: EndpointIpFlags.MASQUERADE },
       ipv6: { address: "::", snatAddress: "::", flags: 0 },
       flags: EndpointFlags.BRIDGING,
-      published: 1n << 16n,
+      published: 1n << 19n,
       mtu: 1500,
       idHash: endpointIdHash(one.endpointId),
     });
