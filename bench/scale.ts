@@ -179,7 +179,7 @@ function publish(path: string, like: number, count: number): void {
   if (!found) throw new Error(`port ${like} is not in ${path}`);
   const [original, target] = [key.decode(found.key), value.decode(found.value)];
   for (let port = firstPort; port < firstPort + count; port++)
-    map.set(key.encode({ ...original, port }), value.encode(target));
+    map.set(key.encode({ ...original, port }), value.encode({ ...target, number: 1 + port - firstPort }));
   map.close();
 }
 

@@ -28,6 +28,7 @@ export class ScrapedHost {
   #ports: PlannedPort[] = [];
   #hostPorts: PlannedHostPort[] = [];
   #plan: Plan | undefined;
+  #portNumbers: ReadonlyMap<number, PlannedPort> = new Map();
   #engineState: EngineState | undefined;
 
   /** The caller closes it. */
@@ -38,6 +39,7 @@ export class ScrapedHost {
     const reader = new MapReader(this.#maps, {
       placed: () => this.#endpoints,
       plan: () => this.#plan,
+      portNumbers: () => this.#portNumbers,
       failedWrites: () => 0,
       policyEntries: () => undefined,
       sweep: { entries: { 4: 200_000, 6: 0 }, countedAt: Date.now(), inserted: 1e6, evicted: 0, number: 0 },
@@ -57,10 +59,16 @@ export class ScrapedHost {
     for (const map of this.#kernel) map.close();
   }
 
-  /** Every container has had packets since the last time, a tenth of them some that were not on the fast path. */
+  /** Every container and every port has had packets since the last time, a tenth of the containers some that were not on the fast path. */
   traffic(round: number): void {
-    const { endpoint_counters: counters, reasons } = this.#maps;
+    const { endpoint_counters: counters, port_counters: ofPorts, reasons } = this.#maps;
     this.#connections(round);
+    for (const number of this.#portNumbers.keys()) {
+      const packets = BigInt(number * 1000 + round * (100 + (number % 37)));
+      const counter = { packets, bytes: packets * 800n };
+      const value = { traffic: [counter, counter], opened: packets / 10n, refused: 0n };
+      this.#put(ofPorts, ofPorts.key.encode(number), perCpu(ofPorts.value.encode(value)));
+    }
     for (const { slot } of this.#endpoints) {
       const packets = slot * 1000 + round * (100 + (slot % 37));
       const path = [1, 2].map((n) => [
@@ -77,9 +85,9 @@ export class ScrapedHost {
     }
   }
 
-  /** Every container has been dialled and has dialled, and a tenth of the published ports have had connections since the last time. */
+  /** Every container has been dialled and has dialled. */
   #connections(round: number): void {
-    const { connection_counters: counters, port_counters } = this.#maps;
+    const { connection_counters: counters } = this.#maps;
     for (const { slot } of this.#endpoints) {
       const opened = BigInt(slot + 5 * round);
       const counted = {
@@ -91,12 +99,6 @@ export class ScrapedHost {
         ...{ snatAllocated: opened, snatRetried: 2n, snatFailed: 0n },
       };
       this.#put(counters, counters.key.encode(slot), perCpu(counters.value.encode(counted)));
-    }
-    for (const [at, port] of this.#ports.entries()) {
-      if (round > 0 && (at + round) % 10 !== 0) continue;
-      const key = port_counters.key.encode(hostPortKey(port));
-      const counted = { opened: BigInt(at + 3 * round), refused: 0n };
-      this.#put(port_counters, key, perCpu(port_counters.value.encode(counted)));
     }
   }
 
@@ -120,6 +122,7 @@ export class ScrapedHost {
   /** Plan and inventory are other objects after each pass that found something. */
   #pass(): void {
     const [ports, hostPorts] = [this.#ports, this.#hostPorts];
+    this.#portNumbers = new Map(ports.map((port, index) => [index + 1, port]));
     this.#plan = { endpoints: this.#endpoints.map((e) => e.planned), ports, hostPorts } as unknown as Plan;
     const containers = this.#endpoints.map(containerOf);
     this.#engineState = {
@@ -158,9 +161,10 @@ export class ScrapedHost {
         containerPort: 80 + n,
       };
       this.#ports.push(port);
+      const number = this.#ports.length;
       published.set(
         { address: port.address, port: port.port, proto: 6 },
-        { slot, generation: 1, address: port.containerAddress, port: port.containerPort },
+        { slot, generation: 1, address: port.containerAddress, port: port.containerPort, number },
       );
       const dials = {
         loopback: "proxied",
@@ -216,6 +220,7 @@ function endpointIn(slot: number, generation: number): PlacedEndpoint {
   const { ifindex, bridgeIfindex, mtu, mac, bridgeMac } = planned;
   const endpoint = {
     idHash: BigInt(slot),
+    published: 0n,
     generation: 1,
     ifindex,
     bridgeIfindex,

@@ -4,6 +4,19 @@
 
 int endpoint_transmit_ipv4(struct __sk_buff *skb, __u32 slot);
 int endpoint_transmit_ipv6(struct __sk_buff *skb, __u32 slot);
+int endpoint_answers_ipv4(struct __sk_buff *skb, __u32 slot);
+int endpoint_answers_ipv6(struct __sk_buff *skb, __u32 slot);
+
+/* By the slow path. Only what publishes ports can have sent for one. */
+static __always_inline void count_answers(struct __sk_buff *skb, const struct endpoint *endpoint, __u32 slot)
+{
+	if (!endpoint->published || skb->vlan_present)
+		return;
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		endpoint_answers_ipv4(skb, slot);
+	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		endpoint_answers_ipv6(skb, slot);
+}
 
 SEC("tcx/ingress")
 int endpoint_ingress(struct __sk_buff *skb)
@@ -39,6 +52,7 @@ int endpoint_ingress(struct __sk_buff *skb)
 	if (verdict == TCX_NEXT) {
 		count(skb, segment_headers_length(skb), sender->slot, DIRECTION_TRANSMIT, PATH_SLOW);
 		tcp_control(skb, sender->slot, SLOT_NONE);
+		count_answers(skb, endpoint, sender->slot);
 	}
 	return verdict;
 }

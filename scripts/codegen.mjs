@@ -35,6 +35,7 @@ const primitives = [
   "be16",
   "be32",
   "be64",
+  "bits",
   "bytes",
   "chars",
   "array",

@@ -92,6 +92,24 @@ export const s64 = codec<bigint>(
   (value, buffer, offset) => void buffer.writeBigInt64LE(value, offset),
   (buffer, offset) => buffer.readBigInt64LE(offset),
 );
+/**
+ * Bits of a byte, as C's bit-field in a __u8.
+ * @param shift where the lowest is
+ * @param width how many
+ */
+export function bits(shift: number, width: number): Codec<number> {
+  const mask = (1 << width) - 1;
+  return codec(
+    1,
+    (value, buffer, offset) => {
+      if (!Number.isInteger(value) || value < 0 || value > mask)
+        throw new RangeError(`a number of ${width} bits wanted, not ${value}`);
+      buffer.writeUInt8(buffer.readUInt8(offset) | (value << shift), offset);
+    },
+    (buffer, offset) => (buffer.readUInt8(offset) >> shift) & mask,
+  );
+}
+
 /** C's bool. */
 export const bool = codec<boolean>(
   1,

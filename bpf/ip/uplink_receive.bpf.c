@@ -25,12 +25,11 @@ __noinline int FAMILY_NAME(uplink_receive)(struct __sk_buff *skb)
 /* The connection that a packet without a flow entry belongs to gets its entries; REASON_TO_HOST: it is the host's own. */
 static __always_inline enum reason make_flow(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
 {
-	bool any;
-	port_t *port = port_find(packet, &any);
+	port_t *port = port_find(&packet->daddr, packet->dport, packet->proto);
 	enum reason reason;
 
 	if (port) {
-		reason = portmap(skb, packet, port, any, slot);
+		reason = portmap(skb, packet, port, slot);
 		if (reason != REASON_CONNTRACK_STATE)
 			return reason;
 	}

@@ -7,6 +7,7 @@
 
 #include "conntrack.h"
 #include "endpoint.h"
+#include "ports.h"
 #include "route.h"
 
 /* Now, in ticks. */
@@ -167,6 +168,7 @@ struct flow_ends {
 	__u32 uplink_ifindex;     /* where the outside's packets arrive */
 	bool endpoint_originated; /* the container opened the connection */
 	bool judged;              /* the packet came from outside, so the policy has let it in */
+	__u16 port_number;        /* as struct flow's */
 };
 
 /*
@@ -213,6 +215,7 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 	flow.flow.state = FLOW_NEW;
 	flow.flow.anchored = anchored;
 	flow.flow.provisional = provisional;
+	flow.flow.port_number = ends->port_number;
 	if (origin == FLOW_MADE && flow_direction == FLOW_ORIGINAL && packet->proto == IPPROTO_TCP)
 		flow.flow.created = handshake_clock();
 	if (transmit) {
@@ -280,7 +283,7 @@ static __always_inline bool conntrack_is_of(const struct nf_conn *ct, const stru
  * not seen can't be given to it, though: they go on, for as long as it hasn't.
  */
 static __always_inline enum reason flow_adopt(const struct nf_conn *ct, const struct packet *packet,
-					      const struct flow_ends *ends, __u8 dir)
+					      struct flow_ends *ends, __u8 dir)
 {
 	if (!conntrack_is_adoptable(ct, packet))
 		return REASON_CONNTRACK_STATE;
@@ -290,6 +293,8 @@ static __always_inline enum reason flow_adopt(const struct nf_conn *ct, const st
 	/* The entry may be older than the plan: another container's, or docker-proxy's, which is the host's. */
 	if (!conntrack_is_of(ct, ends))
 		return REASON_CONNTRACK_STATE;
+	if (!ends->endpoint_originated)
+		ends->port_number = conntrack_port_number(ct, packet->proto);
 	if (!(ends->endpoint->ip_part.flags & ENDPOINT_IP_FILTERED))
 		return flow_open(ct, packet, ends, FLOW_ADOPTED);
 	if (dir != IP_CT_DIR_REPLY || !conntrack_is_untracked(ct, packet))

@@ -5,6 +5,7 @@
 #include "connections.h"
 #include "count.h"
 #include "forwarded.h"
+#include "port_counts.h"
 #include "rewrite.h"
 #include "sync.h"
 
@@ -29,6 +30,9 @@ static __always_inline void count_fast(const struct __sk_buff *skb, const struct
 {
 	count_fast_end(skb, packet, flow->from_slot, DIRECTION_TRANSMIT);
 	count_fast_end(skb, packet, flow->to_slot, DIRECTION_RECEIVE);
+	if (flow->port_number)
+		count_port_packet(skb, packet->headers_length, flow->port_number,
+				  flow->flow_direction == FLOW_ORIGINAL ? DIRECTION_RECEIVE : DIRECTION_TRANSMIT);
 }
 
 /*

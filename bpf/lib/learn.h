@@ -6,6 +6,7 @@
 #pragma once
 
 #include "flow.h"
+#include "port_counts.h"
 
 /* Where a packet arrived that is about to leave: the device, and the endpoint that sent it, if it was one. */
 struct arrival {
@@ -96,26 +97,39 @@ static __always_inline bool way_outside(struct __sk_buff *skb, const struct pack
 
 /*
  * Learns from the packet, which leaves by skb->ifindex: into the endpoint in slot, or outside where endpoint is NULL. Only
- * established connections, unicast, and no more than one entry, that of the packet's own direction.
+ * established connections, unicast, and no more than one entry, that of the packet's own direction. What reaches a published port of the
+ * endpoint's is counted for it here, which is asked of conntrack for what can't be learned from, too.
  */
 static __always_inline void learn(struct __sk_buff *skb, const struct packet *packet, const struct endpoint *endpoint,
 				  __u32 slot)
 {
 	const struct nf_conntrack_tuple *arriving;
+	bool control = packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
+	bool counted = endpoint && may_be_published(endpoint, packet->dport);
 	struct arrival arrival;
 	struct packet answer;
 	struct nf_conn *ct;
 	flow_key_t key;
 	flow_t flow = {};
+	__u32 number = 0;
 	bool way;
 	__u8 dir;
 
-	if (packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST) || !is_global_unicast(&packet->daddr))
+	if (!is_global_unicast(&packet->daddr))
+		return;
+	if (control && !counted)
 		return;
 	invert(packet, &answer);
 	ct = conntrack_lookup(skb, &answer, &dir);
 	if (!ct)
 		return;
+	counted = counted && dir == IP_CT_DIR_REPLY;
+	if (counted) {
+		number = conntrack_port_number(ct, packet->proto);
+		count_port_packet(skb, packet->headers_length, number, DIRECTION_RECEIVE);
+	}
+	if (control)
+		goto release;
 	if (!conntrack_is_adoptable(ct, packet) || !flow_begin(&flow.flow, FLOW_LEARNED))
 		goto release;
 	arriving = dir == IP_CT_DIR_REPLY ? &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple :
@@ -133,6 +147,7 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 	flow_from(&flow.flow, &arrival.from);
 	flow.flow.flow_direction = dir == IP_CT_DIR_REPLY ? FLOW_ORIGINAL : FLOW_REPLY;
 	flow.flow.state = FLOW_ESTABLISHED;
+	flow.flow.port_number = counted ? number : conntrack_port_number(ct, packet->proto);
 	flow.flow.anchored = !conntrack_is_untracked(ct, packet);
 	if (endpoint)
 		way = way_to_endpoint(endpoint, slot, &flow);

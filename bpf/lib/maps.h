@@ -46,8 +46,11 @@ MAP(HASH, fdb, ENDPOINTS_MAX, struct fdb_key, struct endpoint_ref);
 MAP(HASH, ports_ipv4, 65536, struct port_key_ipv4, struct port_ipv4, SPARSE);
 MAP(HASH, ports_ipv6, 65536, struct port_key_ipv6, struct port_ipv6, SPARSE);
 
-/* What became of them, keyed as host_ports is (any address is 0 of its family). Written by the programs, read by the metrics. */
-MAP(LRU_PERCPU_HASH, port_counters, 32768, struct port_key_ipv6, struct port_counters);
+/*
+ * What is counted of them, by number; 0 is nobody's. Zeroed by the control plane before it gives a number; counted by the programs, read by
+ * the metrics.
+ */
+MAP(PERCPU_ARRAY, port_counters, PORT_NUMBERS + 1, __u32, struct port_counters);
 
 /* The host's own unicast addresses, those that a port published on "any address" answers on. Written by the control plane. */
 MAP(HASH, host_addresses_ipv4, 4096, struct ipv4_address, __u32, SPARSE);

@@ -224,12 +224,11 @@ static __always_inline bool is_for_host(const struct subject *subject)
 }
 
 /* The policy of the published port that the packet is for, or NULL; found as port_find() does. */
-static __always_inline const struct port_policy *port_policy_find(const struct subject *subject, bool *any)
+static __always_inline const struct port_policy *port_policy_find(const struct subject *subject)
 {
 	port_key_t key = { .address = subject->daddr, .port = subject->dport, .proto = subject->proto };
 	const struct port_policy *policy = bpf_map_lookup_elem(&port_policies, &key);
 
-	*any = !policy;
 	if (policy)
 		return policy;
 	__builtin_memset(&key.address, 0, sizeof(key.address));
@@ -237,8 +236,8 @@ static __always_inline const struct port_policy *port_policy_find(const struct s
 	return policy && is_for_host(subject) ? policy : NULL;
 }
 
-/* The endpoint that the published port leads to, where the plan knows one: whose drop it is. */
-static __always_inline __u32 port_slot(const struct subject *subject)
+/* The published port, where the plan knows it: whose drop it is. */
+static __always_inline const port_t *port_of(const struct subject *subject)
 {
 	port_key_t key = { .address = subject->daddr, .port = subject->dport, .proto = subject->proto };
 	const port_t *port = bpf_map_lookup_elem(&ports, &key);
@@ -247,7 +246,7 @@ static __always_inline __u32 port_slot(const struct subject *subject)
 		__builtin_memset(&key.address, 0, sizeof(key.address));
 		port = bpf_map_lookup_elem(&ports, &key);
 	}
-	return port ? port->slot : SLOT_NONE;
+	return port;
 }
 
 enum known {
@@ -369,8 +368,8 @@ static __always_inline enum reason policy_check(void *ctx, const enum hook hook,
 {
 	const struct port_policy *policy;
 	enum reason reason = REASON_NONE;
+	const port_t *port;
 	__u32 verdict;
-	bool any;
 
 	if (policies & POLICY_SOURCES && host_verdict(&subject->saddr) == SOURCE_DENIED)
 		return is_link_control(ctx, hook, subject) ? REASON_NONE : REASON_SOURCE_DENIED;
@@ -380,7 +379,7 @@ static __always_inline enum reason policy_check(void *ctx, const enum hook hook,
 		return is_for_host(subject) ? REASON_PORT_DENIED : REASON_NONE;
 	if (!subject_read_ports(ctx, hook, subject))
 		return REASON_NONE;
-	policy = port_policy_find(subject, &any);
+	policy = port_policy_find(subject);
 	if (!policy)
 		return REASON_NONE;
 	verdict = policy->list ? source_verdict(policy->list, &subject->saddr) : SOURCE_UNLISTED;
@@ -393,7 +392,10 @@ static __always_inline enum reason policy_check(void *ctx, const enum hook hook,
 	}
 	if (reason == REASON_NONE)
 		return reason;
-	*slot = port_slot(subject);
-	count_port(&subject->daddr, any, subject->dport, subject->proto, PORT_REFUSED);
+	port = port_of(subject);
+	if (!port)
+		return reason;
+	*slot = port->slot;
+	count_port_refused(port->number);
 	return reason;
 }

@@ -1,24 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* Counting for published ports: their connections as they are made, and what their policies refuse. */
+/* Counting for published ports, by number: their traffic, connections as they are made, and what their policies refuse. */
 #pragma once
 
-#include "family.h"
+#include "count.h"
 
-/* In port_counts.bpf.c. */
-int count_port_event(const struct port_key_ipv6 *key, __u32 event);
-
-/* any: the port is published on any address, else on this one. */
-static __always_inline void count_port(const address_t *address, bool any, __be16 port, __u8 proto,
-				       enum port_event event)
+/* NULL where number is 0, which is no port's. */
+static __always_inline struct port_counters *port_counters_of(__u32 number)
 {
-	struct port_key_ipv6 key = { .port = port, .proto = proto };
+	return number ? bpf_map_lookup_elem(&port_counters, &number) : NULL;
+}
 
-#if FAMILY == 4
-	key.address.word[2] = bpf_htonl(0xffff);
-	key.address.word[3] = any ? 0 : address->word[0];
-#else
-	if (!any)
-		key.address = *address;
-#endif
-	count_port_event(&key, event);
+/* headers_length: as of count(). */
+static __always_inline void count_port_packet(const struct __sk_buff *skb, __u32 headers_length, __u32 number,
+					      enum direction direction)
+{
+	struct port_counters *counters = port_counters_of(number);
+
+	if (counters)
+		add_to_counter(&counters->traffic[direction & 1], skb, headers_length);
+}
+
+/* A connection that the programs have made, with its flow entries. */
+static __always_inline void count_port_opened(__u32 number)
+{
+	struct port_counters *counters = port_counters_of(number);
+
+	if (counters)
+		counters->opened++;
+}
+
+/* A packet that its policy has refused. */
+static __always_inline void count_port_refused(__u32 number)
+{
+	struct port_counters *counters = port_counters_of(number);
+
+	if (counters)
+		counters->refused++;
 }

@@ -5,33 +5,12 @@
 #include "connections.h"
 #include "port_counts.h"
 
-/* The published port that the packet is for, or NULL. As Docker's rule has it: "any address" means one of the host's own. */
-static __always_inline port_t *port_find(const struct packet *packet, bool *any)
-{
-	port_key_t key = { .address = packet->daddr, .port = packet->dport, .proto = packet->proto };
-	port_t *port;
-
-	/* All zero is a key of ours, not an address that a packet could be for. */
-	if (address_is_zero(&packet->daddr))
-		return NULL;
-	port = bpf_map_lookup_elem(&ports, &key);
-	*any = !port;
-	if (port)
-		return port;
-	__builtin_memset(&key.address, 0, sizeof(key.address));
-	port = bpf_map_lookup_elem(&ports, &key);
-	if (!port || !bpf_map_lookup_elem(&host_addresses, &packet->daddr))
-		return NULL;
-	return port;
-}
-
 /*
  * Gives a packet from outside to a published port its connection: conntrack's entry with its DNAT, and the flow entries.
- * REASON_NONE, or why the kernel has to do it; slot tells whose it is. any: as port_find()
- * has it.
+ * REASON_NONE, or why the kernel has to do it; slot tells whose it is.
  */
 static __always_inline enum reason portmap(struct __sk_buff *skb, const struct packet *packet, const port_t *port,
-					   bool any, __u32 *slot)
+					   __u32 *slot)
 {
 	struct endpoint *endpoint = endpoint_get(port->slot, port->generation);
 	struct flow_ends ends = {
@@ -81,10 +60,11 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 		conntrack_expire(ct);
 		reason = REASON_CONNTRACK_FAILED;
 	} else {
+		ends.port_number = port->number;
 		reason = flow_open(ct, packet, &ends, FLOW_MADE);
 		if (reason == REASON_NONE) {
 			count_made(packet, ends.slot, DIRECTION_RECEIVE);
-			count_port(&packet->daddr, any, packet->dport, packet->proto, PORT_OPENED);
+			count_port_opened(port->number);
 		}
 	}
 	bpf_ct_release(ct);

@@ -12,6 +12,8 @@
 
 /* How many endpoints, and so slots of the endpoint arrays, a host can have. */
 #define ENDPOINTS_MAX 16384
+/* How many published ports are counted each on its own: their numbers, from 1 on. */
+#define PORT_NUMBERS 16384
 /* How many addresses of an uplink masquerading can choose from. */
 #define UPLINK_ADDRESSES_MAX 8
 
@@ -157,12 +159,16 @@ struct endpoint_ipv6 {
  */
 #define PARENT_CHILD 0x80000000
 
+/* A prime: ports that differ by a power of two have other bits. */
+#define PUBLISHED_BITS 61
+
 /*
  * An endpoint: a container's attachment to one network. Its slot in the endpoints array is its identity while
  * it lives; the generation tells it from whoever had the slot before.
  */
 struct endpoint {
-	__u64 id_hash;        /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
+	__u64 id_hash; /* first 8 bytes of the engine's endpoint id: lets a restarted daemon know it again */
+	__u64 published; /* bit N % PUBLISHED_BITS for each of its ports N that is published: what is of none needs no lookup */
 	__u32 generation;     /* 0: the slot is free */
 	__u32 ifindex;        /* the veth's host side; on a parent PARENT_CHILD and the parent's */
 	__u32 bridge_ifindex; /* its network's bridge, or parent */
@@ -207,7 +213,7 @@ struct port_ipv4 {
 	__u32 generation;
 	struct ipv4_address address; /* the container's */
 	__be16 port;                 /* the container's */
-	__u8 pad[2];
+	__u16 number;                /* of its counters; 0: none was free */
 };
 
 struct port_ipv6 {
@@ -215,7 +221,7 @@ struct port_ipv6 {
 	__u32 generation;
 	struct ipv6_address address;
 	__be16 port;
-	__u8 pad[2];
+	__u16 number;
 };
 
 /* How many pairs of endpoints are counted, of all networks together. */
@@ -225,18 +231,6 @@ struct port_ipv6 {
 struct pair_key {
 	struct endpoint_ref from;
 	struct endpoint_ref to;
-};
-
-/* What is counted of a published port. */
-enum port_event {
-	PORT_OPENED = 0,
-	PORT_REFUSED = 1,
-};
-
-/* Per CPU and published port. */
-struct port_counters {
-	__u64 opened;  /* connections that we made */
-	__u64 refused; /* packets, by its policy */
 };
 
 struct uplink_address {
@@ -317,12 +311,14 @@ struct flow {
 	__u16 mtu;             /* of the way out, IP packet length */
 	__be16 sport;          /* the packet as it leaves */
 	__be16 dport;
-	__u8 flow_direction; /* enum flow_direction */
-	__u8 state;          /* enum flow_state */
-	__u8 origin;         /* enum flow_origin */
-	__u8 anchored;       /* TCP: the kernel's tracker has seen a packet of the original direction */
-	__u8 fin_seen;       /* TCP: in this direction */
-	__u8 provisional;    /* holds only until the kernel's tracker has seen the connection */
+	/* In one byte what stays as it was written. */
+	__u8 flow_direction : 1; /* enum flow_direction */
+	__u8 origin : 2;         /* enum flow_origin */
+	__u8 provisional : 1;    /* holds only until the kernel's tracker has seen the connection */
+	__u8 state;              /* enum flow_state */
+	__u16 port_number;       /* of the published port that it is counted for; 0: none */
+	__u8 anchored;           /* TCP: the kernel's tracker has seen a packet of the original direction */
+	__u8 fin_seen;           /* TCP: in this direction */
 };
 
 struct flow_ipv4 {
@@ -398,6 +394,13 @@ struct counter {
 /* Per CPU and slot. Indexed by enum direction, then enum traffic_path. */
 struct endpoint_counters {
 	struct counter path[2][2];
+};
+
+/* Per CPU and published port, by its number. */
+struct port_counters {
+	struct counter traffic[2]; /* by enum direction, by both paths */
+	__u64 opened;              /* connections that we made */
+	__u64 refused;             /* packets, by its policy */
 };
 
 /*

@@ -7,6 +7,10 @@ const policy = 'reason=~"source_denied|port_denied|limited"';
 /** What keeps the container of a series only where it publishes something. */
 const publishing = `and on (instance, container) fairway_published_port_info${s}`;
 
+const ofPort = "{{container}} {{published}}/{{proto}}";
+/** Of a metric of published ports, the ten ports with most of it. */
+const busiest = (metric: string) => `topk(10, sum by (container, proto, published) (${rate(metric, s)}))`;
+
 export const ports: Dashboard = {
   uid: "fairway-ports",
   title: "fairway / Published ports",
@@ -70,6 +74,42 @@ export const ports: Dashboard = {
       ],
     },
     {
+      title: "Traffic of the ports",
+      panels: [
+        lines({
+          title: "To ports",
+          description:
+            "Bytes a second of the ten busiest published ports, towards their containers: connections from outside and from other containers, by both paths. Not what docker-proxy carries.",
+          unit: "Bps",
+          stacked: true,
+          queries: [{ expr: busiest("fairway_published_port_receive_bytes_total"), legend: ofPort }],
+          link: toContainer,
+        }),
+        lines({
+          title: "From ports",
+          description: "Bytes a second of the ten busiest published ports, from their containers.",
+          unit: "Bps",
+          stacked: true,
+          queries: [{ expr: busiest("fairway_published_port_transmit_bytes_total"), legend: ofPort }],
+          link: toContainer,
+        }),
+        lines({
+          title: "Packets to ports",
+          description: "Packets a second of the ten published ports that most are for.",
+          unit: "pps",
+          queries: [{ expr: busiest("fairway_published_port_receive_packets_total"), legend: ofPort }],
+          link: toContainer,
+        }),
+        lines({
+          title: "Packets from ports",
+          description: "Packets a second of the ten published ports that most come from.",
+          unit: "pps",
+          queries: [{ expr: busiest("fairway_published_port_transmit_packets_total"), legend: ofPort }],
+          link: toContainer,
+        }),
+      ],
+    },
+    {
       title: "Traffic of the containers that publish",
       panels: [
         lines({
@@ -111,7 +151,7 @@ export const ports: Dashboard = {
           queries: [
             {
               expr: `sum by (container, proto, published) (${rate("fairway_published_port_connections_total", s)})`,
-              legend: "{{container}} {{published}}/{{proto}}",
+              legend: ofPort,
             },
           ],
         }),
@@ -123,7 +163,7 @@ export const ports: Dashboard = {
           queries: [
             {
               expr: `sum by (container, proto, published) (${rate("fairway_published_port_refused_packets_total", s)})`,
-              legend: "{{container}} {{published}}/{{proto}}",
+              legend: ofPort,
             },
           ],
         }),

@@ -50,7 +50,7 @@ function bigEndianName(types, id) {
  * @param {number} id
  * @param {string} where for the error
  * @returns {Shape}
- * @throws {Failure} for what a map can't sensibly hold: pointers, floats, bit-fields' bases of odd size
+ * @throws {Failure} for what a map can't sensibly hold: pointers, floats, integers of odd size
  */
 export function shapeOf(types, id, where) {
   const swapped = bigEndianName(types, id);
@@ -110,6 +110,19 @@ function addressShape(type) {
 }
 
 /**
+ * Of bits within a byte: what lies in several has another order of bytes elsewhere.
+ * @param {BtfType} base
+ * @param {{ bitOffset: number, bitSize: number }} member
+ * @param {string} where for the error
+ * @returns {Shape}
+ */
+function bitsShape(base, { bitOffset, bitSize }, where) {
+  if (base.kind !== "int" || base.size !== 1 || base.signed || base.boolean)
+    throw new Failure(`${where}: bit-fields have a codec only in a __u8`);
+  return { ts: "number", codec: `bits(${bitOffset % 8}, ${bitSize})`, size: 1 };
+}
+
+/**
  * @typedef {object} Field
  * @property {string} name TypeScript's
  * @property {number} offset bytes
@@ -128,10 +141,12 @@ export function fieldsOf(types, owner, { base = 0, arm = false, where = owner.na
   const optional = arm || owner.kind === "union";
   return (owner.members ?? []).flatMap((member) => {
     const place = `${where}.${member.name || "(anonymous)"}`;
-    if (member.bitSize !== 0 || member.bitOffset % 8 !== 0)
-      throw new Failure(`${place}: bit-fields have no codec`);
-    const offset = base + member.bitOffset / 8;
+    const offset = base + Math.floor(member.bitOffset / 8);
     if (member.name.startsWith("pad")) return [];
+    if (member.bitSize !== 0) {
+      const shape = bitsShape(strip(types, member.type), member, place);
+      return [{ name: camel(member.name), offset, shape, optional }];
+    }
     const type = strip(types, member.type);
     if (member.name === "" && (type.kind === "struct" || type.kind === "union")) {
       if (type.kind === "struct" && optional) {
@@ -157,11 +172,17 @@ export function holeIn(types, id) {
   for (const member of type.members ?? []) {
     const inner = holeIn(types, member.type);
     if (inner) return inner;
-    const offset = member.bitOffset / 8;
-    if (offset > end) return `${type.name}.${member.name} (${offset - end} bytes before it)`;
-    end = offset + sizeOf(types, member.type);
+    const missing = member.bitOffset - end;
+    if (missing > 0) return `${type.name}.${member.name} (${amount(missing)} before it)`;
+    end = member.bitOffset + (member.bitSize || 8 * sizeOf(types, member.type));
   }
-  return end < type.size ? `${type.name} (${type.size - end} bytes at its end)` : undefined;
+  const missing = 8 * type.size - end;
+  return missing > 0 ? `${type.name} (${amount(missing)} at its end)` : undefined;
+}
+
+/** @param {number} bits */
+function amount(bits) {
+  return bits % 8 === 0 ? `${bits / 8} bytes` : `${bits} bits`;
 }
 
 /**

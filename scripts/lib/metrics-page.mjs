@@ -9,7 +9,7 @@ const headings = new Map([
   ["connections", "Connections"],
   ["reasons", "What is not fast"],
   ["ports", "Published ports"],
-  ["port_connections", "Connections of published ports"],
+  ["port_counters", "Traffic and connections of published ports"],
   ["host_sockets", "Processes of the host"],
   ["networks", "Networks"],
   ["containers", "Containers"],

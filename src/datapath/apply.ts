@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Logger } from "pino";
 import { type Endpoint, endpointCodec, type MapName, mapDefinitions } from "../generated/index.js";
 import { type Address, ANY, FAMILIES, type Family, familyOf } from "../ip.js";
+import { possibleCpus } from "../native/index.js";
 import type { Plan, PlanWarning } from "../plan/types.js";
 import {
   decodeRaw,
@@ -25,6 +26,10 @@ import { parentFilter } from "./parent_filter.js";
 import { isOnParent, type PlacedEndpoint, SLOTS } from "./slots.js";
 
 const IPPROTO_UDP = 17;
+/** So long is a published port's number nobody's before it is another's: what counts for it may still be under way. */
+const REST_MS = 1000;
+const ZEROED_AT_ONCE = 256;
+const SLOW = "stay on the slow path";
 
 export interface ApplyResult {
   /** Map entries written and links attached. */
@@ -46,6 +51,9 @@ export class Applier {
   /** Slots from here on are free: nobody but us gives them, from the lowest on. All are looked at in the first pass. */
   #slotsInUse = SLOTS;
 
+  /** Numbers of published ports that were freed, and when. */
+  readonly #resting = new Map<number, number>();
+
   /** What the last pass found to be as planned. */
   #settled:
     | {
@@ -58,9 +66,11 @@ export class Applier {
       }
     | undefined;
 
+  /** @param voidFlows makes every flow entry void: what may still come is found anew */
   constructor(
     private readonly maps: Maps,
     private readonly attachments: Attachments,
+    private readonly voidFlows: () => void,
     private readonly log: Logger,
   ) {
     this.#attaching = new Attaching(attachments, log);
@@ -108,7 +118,7 @@ export class Applier {
       return { ...settled.result, warnings: this.#chainWarnings(plan) };
     }
     this.#settled = undefined;
-    const changes = diff(decodeRaw(this.maps, raw), plan, xdp);
+    const changes = diff(decodeRaw(this.maps, raw), plan, xdp, this.#rested());
     const last = Math.max(-1, ...[...changes.placement.kept, ...changes.placement.placed].map((p) => p.slot));
     this.#slotsInUse = Math.max(this.#slotsInUse, last + 1);
     const wanted = wantedAttachments(changes, plan);
@@ -154,7 +164,16 @@ export class Applier {
       this.#fullMaps.delete(name);
     }
     this.#forgetConnections(changes.gone);
+    for (const number of changes.ports.freed) this.#resting.set(number, performance.now());
+    if (changes.ports.orphaned) this.voidFlows();
     return removed;
+  }
+
+  /** Numbers that are not to be given yet. */
+  #rested(): ReadonlySet<number> {
+    const now = performance.now();
+    for (const [number, freed] of this.#resting) if (now - freed > REST_MS) this.#resting.delete(number);
+    return new Set(this.#resting.keys());
   }
 
   #clear(gone: { slot: number; endpoint: Endpoint }[]): void {
@@ -191,17 +210,24 @@ export class Applier {
     }
     const fresh = changes.write.filter((p) => p.fresh);
     this.#zeroCounters(fresh.map((p) => p.slot));
+    this.#zeroPortCounters(changes.ports.fresh);
     makeConnectionCounters(this.maps, fresh, [...changes.placement.kept, ...changes.placement.placed]);
-    // The slot before what points to it: who reads a reference finds the whole endpoint.
-    for (const { slot, endpoint } of changes.write) this.maps.endpoints.set(slot, endpoint);
+    for (const { slot, endpoint, fresh: isNew } of changes.write)
+      if (!isNew) this.maps.endpoints.set(slot, endpoint);
     // Their flags may be others now.
     if (changes.write.some((p) => !p.fresh)) forgetStalePairs(this.maps);
     let added = changes.write.length;
     for (const name of FILLED_MAPS) added += this.#write(name, changes.maps[name].write);
+    // What points to a new one holds with this one write: nothing comes about that knows only half of it, a flow not its published port.
+    for (const { slot, endpoint } of fresh) this.maps.endpoints.set(slot, endpoint);
     for (const planned of changes.placement.homeless) {
-      this.#full("endpoints", 1, `container ${planned.container} on network ${planned.network}`);
+      this.#full("endpoints", 1, `container ${planned.container} on network ${planned.network}`, SLOW);
     }
     if (changes.placement.homeless.length === 0) this.#fullMaps.delete("endpoints");
+    const { unnumbered } = changes.ports;
+    if (unnumbered > 0)
+      this.#full("port_counters", 0, `${unnumbered} published ports`, "are not counted each on its own");
+    else this.#fullMaps.delete("port_counters");
     return added;
   }
 
@@ -216,7 +242,7 @@ export class Applier {
   #write(name: FilledMap, entries: RawEntry[]): number {
     const written = writeFitting(this.maps[name].kernel, entries);
     const left = entries.length - written;
-    if (left > 0) this.#full(name, left, `${left} entries`);
+    if (left > 0) this.#full(name, left, `${left} entries`, SLOW);
     return written;
   }
 
@@ -230,14 +256,12 @@ export class Applier {
     });
   }
 
-  #full(map: MapName, count: number, what: string): void {
+  /** @param outcome what becomes of it */
+  #full(map: MapName, count: number, what: string, outcome: string): void {
     this.#failedWrites.set(map, this.failedWrites(map) + count);
     if (this.#fullMaps.has(map)) return;
     this.#fullMaps.add(map);
-    this.log.warn(
-      { map, maxEntries: this.maps[map].maxEntries },
-      `map is full: ${what} stay on the slow path`,
-    );
+    this.log.warn({ map, maxEntries: this.maps[map].maxEntries }, `map is full: ${what} ${outcome}`);
   }
 
   #zeroCounters(slots: number[]): void {
@@ -254,6 +278,18 @@ export class Applier {
       if (fresh.has(reasons.key.decode(key).slot)) stale.push(Buffer.from(key));
     }
     if (stale.length > 0) reasons.kernel.deleteBatch(Buffer.concat(stale));
+  }
+
+  #zeroPortCounters(numbers: readonly number[]): void {
+    const { kernel, key, value } = this.maps.port_counters;
+    const each = possibleCpus() * value.size;
+    for (let at = 0; at < numbers.length; at += ZEROED_AT_ONCE) {
+      const some = numbers.slice(at, at + ZEROED_AT_ONCE);
+      kernel.setBatch(
+        Buffer.concat(some.map((number) => key.encode(number))),
+        Buffer.alloc(some.length * each),
+      );
+    }
   }
 
   #detach(wanted: Attachment[], present: Attachment[]): number {

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import { layoutHash } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
 import { supportsTcx } from "../native/index.js";
-import type { Plan, PlanWarning } from "../plan/types.js";
+import type { Plan, PlannedPort, PlanWarning } from "../plan/types.js";
 import { Announcer } from "./announcer.js";
 import { Applier, type ApplyResult } from "./apply.js";
 import { Epoch } from "./epoch.js";
@@ -51,6 +51,7 @@ export class Datapath {
   readonly #sweep: Sweep;
   #placed: PlacedEndpoint[] = [];
   #plan: Plan | undefined;
+  #portNumbers: ReadonlyMap<number, PlannedPort> = new Map();
 
   private constructor(
     loaded: LoadedPrograms,
@@ -62,10 +63,11 @@ export class Datapath {
     this.#loaded = loaded;
     this.#maps = loaded.maps;
     this.#attachments = attachments;
-    this.#applier = new Applier(loaded.maps, attachments, options.log);
     this.#announcer = new Announcer(loaded.programs.parent_announce, options.log);
     this.#policy = new PolicyApplier(loaded.maps, options.log);
     this.#epoch = new Epoch(loaded.maps.control);
+    const voidFlows = () => this.#epoch.raiseTwice();
+    this.#applier = new Applier(loaded.maps, attachments, voidFlows, options.log);
     this.#xdp = new XdpLinks(pins, loaded.programs.uplink_xdp, loaded.maps, options.log);
     this.#hostSockets = new HostSockets(pins, loaded, options.log);
     this.#sweep = new Sweep(
@@ -76,6 +78,7 @@ export class Datapath {
     this.reader = new MapReader(loaded.maps, {
       placed: () => this.#placed,
       plan: () => this.#plan,
+      portNumbers: () => this.#portNumbers,
       failedWrites: (map) => this.#applier.failedWrites(map) + this.#policy.failedWrites(map),
       policyEntries: (map) => this.#policy.entries(map),
       sweep: this.#sweep,
@@ -169,6 +172,7 @@ export class Datapath {
     this.#announcer.tell(result.placed);
     this.#placed = result.placed;
     this.#plan = plan;
+    this.#portNumbers = result.changes.ports.byNumber;
     return {
       ...result,
       added: result.added + policy.added + xdp.added + host.added,

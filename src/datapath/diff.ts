@@ -3,6 +3,7 @@ import { type Endpoint, endpointCodec } from "../generated/index.js";
 import type { Plan } from "../plan/types.js";
 import { type ActualState, FILLED_MAPS, type FilledMap, type RawEntry } from "./actual.js";
 import { encodeDesired } from "./encode.js";
+import { type NumberedPorts, numberPorts } from "./port_numbers.js";
 import { type PlacedEndpoint, type Placement, placeEndpoints } from "./slots.js";
 
 export interface MapChanges {
@@ -12,6 +13,7 @@ export interface MapChanges {
 
 export interface Changes {
   placement: Placement;
+  ports: NumberedPorts;
   /** Slots to clear first of all. */
   gone: { slot: number; endpoint: Endpoint }[];
   /** Endpoints to write: new ones, and those of which something but their identity changed. */
@@ -21,10 +23,20 @@ export interface Changes {
   nextGeneration: number | undefined;
 }
 
-/** Applying the result twice changes nothing: of what it leads to, the difference is empty. */
-export function diff(actual: ActualState, plan: Plan, xdp?: ReadonlyMap<number, number>): Changes {
+/**
+ * Applying the result twice changes nothing: of what it leads to, the difference is empty.
+ * @param xdp UplinkXdpFlags by ifindex
+ * @param resting numbers that no published port is to get yet
+ */
+export function diff(
+  actual: ActualState,
+  plan: Plan,
+  xdp?: ReadonlyMap<number, number>,
+  resting?: ReadonlySet<number>,
+): Changes {
   const placement = placeEndpoints(actual, plan);
-  const desired = encodeDesired(plan, placement, actual, xdp);
+  const ports = numberPorts(actual, plan, placement, resting);
+  const desired = encodeDesired(plan, placement, actual, ports, xdp);
   const maps: Partial<Record<FilledMap, MapChanges>> = {};
   for (const name of FILLED_MAPS) maps[name] = diffMap(actual.filled[name], desired[name]);
   const write = placement.placed.filter(({ slot, endpoint }) => {
@@ -33,6 +45,7 @@ export function diff(actual: ActualState, plan: Plan, xdp?: ReadonlyMap<number, 
   });
   return {
     placement,
+    ports,
     gone: placement.gone,
     write,
     maps: maps as Record<FilledMap, MapChanges>,

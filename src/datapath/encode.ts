@@ -13,9 +13,8 @@ import { ANY, FAMILIES, familyOf, mapped } from "../ip.js";
 import type { Plan, PlannedHostPort, PlannedUplink } from "../plan/types.js";
 import { type ActualState, FILLED_MAPS, type FilledMap, type RawEntry } from "./actual.js";
 import { addressOf, familyMaps } from "./families.js";
+import { IPPROTO, type NumberedPorts } from "./port_numbers.js";
 import { isOnParent, type PlacedEndpoint, type Placement } from "./slots.js";
-
-const IPPROTO = { tcp: 6, udp: 17 } as const;
 
 const PORT_MAPS = [...Object.values(familyMaps.ports), "host_ports"] as const;
 
@@ -29,6 +28,7 @@ export function encodeDesired(
   plan: Plan,
   placement: Placement,
   actual: ActualState,
+  ports: NumberedPorts,
   xdp: ReadonlyMap<number, number> = new Map(),
 ): DesiredEntries {
   const desired = Object.fromEntries(
@@ -61,24 +61,7 @@ export function encodeDesired(
     }
   }
   const byId = new Map(placement.placed.map((p) => [p.planned.endpointId, p]));
-  for (const port of plan.ports) {
-    const placed = byId.get(port.endpointId);
-    // Its endpoint found no slot: the port is the kernel's.
-    if (placed === undefined) continue;
-    const map = familyMaps.ports[familyOf(port.address)];
-    put(
-      desired,
-      map,
-      mapDefinitions[map],
-      { address: port.address, port: port.port, proto: IPPROTO[port.proto] },
-      {
-        slot: placed.slot,
-        generation: placed.endpoint.generation,
-        address: port.containerAddress,
-        port: port.containerPort,
-      },
-    );
-  }
+  for (const { map, entry } of ports.entries) desired[map].set(entry.key.toString("hex"), entry);
   for (const address of plan.hostAddresses) {
     const map = familyMaps.hostAddresses[familyOf(address)];
     put(desired, map, mapDefinitions[map], address, 1);

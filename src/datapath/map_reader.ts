@@ -2,13 +2,13 @@ import { decodePerCpu } from "../codec.js";
 import type { FlowTableCounters, MapName } from "../generated/index.js";
 import { FAMILIES } from "../ip.js";
 import type { MapBatch } from "../native/index.js";
-import type { Plan } from "../plan/types.js";
+import type { Plan, PlannedPort } from "../plan/types.js";
 import { connectionSteps, handshakes } from "./connection_reader.js";
 import { EndpointReader } from "./endpoint_reader.js";
 import { familyMaps } from "./families.js";
 import { type KernelMap, type Maps, mapNames } from "./maps.js";
 import { PairReader } from "./pairs.js";
-import { portCountSteps } from "./port_counts.js";
+import { PortCountReader } from "./port_counts.js";
 import { PortReader } from "./port_reader.js";
 import type {
   ConnectionReading,
@@ -35,6 +35,8 @@ import { xdpVerdicts } from "./xdp_counters.js";
 export interface ReaderSources {
   placed: () => PlacedEndpoint[];
   plan: () => Plan | undefined;
+  /** The plan's published ports that are counted each on its own. */
+  portNumbers: () => ReadonlyMap<number, PlannedPort>;
   failedWrites: (map: MapName) => number;
   /** Of the access lists, which may be too long to be counted at every scrape; undefined: not known, or another map. */
   policyEntries: (map: MapName) => number | undefined;
@@ -51,6 +53,7 @@ export class MapReader implements DatapathReader {
   readonly #reasons: ReasonReader;
   readonly #pairs: PairReader;
   readonly #ports: PortReader;
+  readonly #portCounts: PortCountReader;
   /** Entries of maps, and in which call of mapSteps() they were counted. */
   readonly #counts = new Map<MapName, { entries: number; call: number }>();
   #calls = 0;
@@ -63,6 +66,7 @@ export class MapReader implements DatapathReader {
     this.#reasons = new ReasonReader(kernel, sources.placed);
     this.#pairs = new PairReader(kernel, sources.placed);
     this.#ports = new PortReader(kernel.host_port_counters, sources);
+    this.#portCounts = new PortCountReader(kernel.port_counters, () => this.#ports.byNumber());
   }
 
   endpoints(): EndpointReading[] {
@@ -157,6 +161,7 @@ export class MapReader implements DatapathReader {
   *#entries(map: MapName): Generator<undefined, number> {
     if (map === "control") return 1;
     if (SLOTTED.has(map)) return this.sources.placed().length;
+    if (map === "port_counters") return this.sources.portNumbers().size;
     for (const family of FAMILIES)
       if (map === familyMaps.flows[family]) return this.sources.sweep.entries[family];
     const known = this.sources.policyEntries(map);
@@ -188,7 +193,7 @@ export class MapReader implements DatapathReader {
   }
 
   portCountSteps(): Iterable<PortCountReading[]> {
-    return portCountSteps(this.kernel.port_counters, () => this.#ports.ports());
+    return this.#portCounts.steps();
   }
 
   hostPorts(): HostPortReading[] {

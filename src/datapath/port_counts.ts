@@ -1,41 +1,65 @@
-/** What the maps say of published ports' connections. */
-import { portCountersCodec } from "../generated/index.js";
-import { hostPortKey } from "./encode.js";
+/** What the maps say of published ports: their traffic, and what became of their connections. */
+import { Direction, portCountersCodec } from "../generated/index.js";
 import type { Maps } from "./maps.js";
 import { summedBatches, sumPlaces } from "./per_cpu.js";
 import type { PortCountReading, PortReading } from "./reader.js";
 
-const PLACES = sumPlaces(portCountersCodec);
-const remembered = new WeakMap<readonly PortReading[], ReadonlyMap<string, PortReading>>();
+/** What is counted of published ports. What is read of one is the same object as long as its PortReading is. */
+export class PortCountReader {
+  /** By number. */
+  #kept: (PortCountReading | undefined)[] = [];
 
-/** @param ports those of the last plan: a list that does not change */
-export function* portCountSteps(
-  map: Maps["port_counters"],
-  ports: () => readonly PortReading[],
-): Generator<PortCountReading[]> {
-  for (const { keys, count, sums } of summedBatches(map)) {
-    const byKey = portsByKey(ports());
-    const readings: PortCountReading[] = [];
-    for (let i = 0; i < count; i++) {
-      const port = byKey.get(nameOf(map.key.decode(keys, i * map.key.size)));
-      // Published no more.
-      if (port === undefined) continue;
-      const sum = (place: number) => sums[(i * map.value.size) / 8 + place] ?? 0;
-      readings.push({ port, opened: sum(PLACES.opened), refused: sum(PLACES.refused) });
+  /** @param byNumber the published ports; a list that does not change */
+  constructor(
+    private readonly map: Maps["port_counters"],
+    private readonly byNumber: () => readonly (PortReading | undefined)[],
+  ) {}
+
+  /** Numbers are given from the lowest on, so that those in use lie together at the start of the array. */
+  *steps(): Generator<PortCountReading[]> {
+    const { key, value } = this.map;
+    const fields = value.size / 8;
+    for (const { keys, count, sums } of summedBatches(this.map, () => this.byNumber().length)) {
+      // Asked in each step: between two of them a number may have been given to another port.
+      const byNumber = this.byNumber();
+      const readings: PortCountReading[] = [];
+      for (let i = 0; i < count; i++) {
+        const number = key.decode(keys, i * key.size);
+        const port = byNumber[number];
+        if (port === undefined || isZero(sums, i * fields, fields)) continue;
+        const reading = this.#reading(number, port);
+        for (const { direction, packets, bytes } of TRAFFIC) {
+          reading[direction].packets = sums[i * fields + packets] as number;
+          reading[direction].bytes = sums[i * fields + bytes] as number;
+        }
+        reading.opened = sums[i * fields + OPENED] as number;
+        reading.refused = sums[i * fields + REFUSED] as number;
+        readings.push(reading);
+      }
+      yield readings;
     }
-    yield readings;
+  }
+
+  #reading(number: number, port: PortReading): PortCountReading {
+    let kept = this.#kept[number];
+    if (kept?.port !== port) {
+      const none = { packets: 0, bytes: 0 };
+      kept = { port, receive: { ...none }, transmit: { ...none }, opened: 0, refused: 0 };
+      this.#kept[number] = kept;
+    }
+    return kept;
   }
 }
 
-function portsByKey(ports: readonly PortReading[]): ReadonlyMap<string, PortReading> {
-  let byKey = remembered.get(ports);
-  if (byKey === undefined) {
-    byKey = new Map(ports.map((port) => [nameOf(hostPortKey(port)), port]));
-    remembered.set(ports, byKey);
-  }
-  return byKey;
-}
+const PLACES = sumPlaces(portCountersCodec);
+/** Where a reading's counters are among the sums. */
+const TRAFFIC = (["receive", "transmit"] as const).map((direction) => {
+  const counter = PLACES.traffic[direction === "receive" ? Direction.RECEIVE : Direction.TRANSMIT];
+  return { direction, packets: Number(counter?.packets), bytes: Number(counter?.bytes) };
+});
+const [OPENED, REFUSED] = [Number(PLACES.opened), Number(PLACES.refused)];
 
-function nameOf({ address, port, proto }: { address: string; port: number; proto: number }): string {
-  return `${proto} ${port} ${address}`;
+function isZero(sums: Float64Array, from: number, fields: number): boolean {
+  for (let field = 0; field < fields; field++) if (sums[from + field] !== 0) return false;
+  return true;
 }

@@ -18,6 +18,8 @@ export class PortReader {
   #plan: Plan | undefined;
   #placed: readonly PlacedEndpoint[] = [];
   #ports: readonly PortReading[] | undefined;
+  #numbers: ReadonlyMap<number, PlannedPort> | undefined;
+  #byNumber: readonly (PortReading | undefined)[] | undefined;
   /** By port number; those of one are few. */
   #hostPorts: ReadonlyMap<number, readonly PlannedHostPort[]> | undefined;
   #entries: KeptEntries<Entry>;
@@ -27,6 +29,7 @@ export class PortReader {
     private readonly sources: {
       plan: () => Plan | undefined;
       placed: () => readonly PlacedEndpoint[];
+      portNumbers: () => ReadonlyMap<number, PlannedPort>;
     },
   ) {
     this.#entries = this.#noEntries();
@@ -40,6 +43,19 @@ export class PortReader {
       this.#ports = ports.flatMap((port) => portReading(port, endpoints.get(port.endpointId)) ?? []);
     }
     return this.#ports;
+  }
+
+  /** Those that are counted each on its own, by their numbers. */
+  byNumber(): readonly (PortReading | undefined)[] {
+    this.#look();
+    if (this.#byNumber === undefined) {
+      const endpoints = byId(this.#placed);
+      const byNumber: (PortReading | undefined)[] = [];
+      for (const [number, port] of this.#numbers ?? [])
+        byNumber[number] = portReading(port, endpoints.get(port.endpointId));
+      this.#byNumber = byNumber;
+    }
+    return this.#byNumber;
   }
 
   /** Those that processes of the host have dialled. */
@@ -65,11 +81,13 @@ export class PortReader {
 
   /** What was made for another plan is forgotten. */
   #look(): void {
-    const [plan, placed] = [this.sources.plan(), this.sources.placed()];
-    if (plan === this.#plan && placed === this.#placed) return;
+    const [plan, placed, numbers] = [this.sources.plan(), this.sources.placed(), this.sources.portNumbers()];
+    if (plan === this.#plan && placed === this.#placed && numbers === this.#numbers) return;
     this.#plan = plan;
     this.#placed = placed;
+    this.#numbers = numbers;
     this.#ports = undefined;
+    this.#byNumber = undefined;
     this.#hostPorts = undefined;
     this.#entries = this.#noEntries();
   }

@@ -155,10 +155,13 @@ export interface PortReading {
   containerPort: number;
 }
 
-/** What became of a published port's connections, over all CPUs. */
+/** What was counted of a published port since it leads to its container, over all CPUs. */
 export interface PortCountReading {
   port: PortReading;
-  /** Made on the fast path. */
+  /** Towards the container, on both paths. */
+  receive: TrafficCounter;
+  transmit: TrafficCounter;
+  /** Connections that were made on the fast path. */
   opened: number;
   /** Packets that its policy has refused. */
   refused: number;
@@ -198,7 +201,7 @@ export interface DatapathReader {
   flows(): FlowsReading;
   /** The same list until there is another plan. */
   ports(): readonly PortReading[];
-  /** Of ports that have had connections, or refused them; in steps. */
+  /** Of ports for which there was something to count; in steps. */
   portCountSteps(): Iterable<PortCountReading[]>;
   /** Those that have been dialled. */
   hostPorts(): HostPortReading[];

@@ -7,6 +7,7 @@ import {
   type EndpointIpv4,
   EndpointParentFlags,
   mapDefinitions,
+  PUBLISHED_BITS,
 } from "../generated/index.js";
 import { type Address, ANY, FAMILIES, type Family } from "../ip.js";
 import type { Plan, PlannedEndpoint } from "../plan/types.js";
@@ -48,6 +49,9 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
   const stays = new Set<number>();
   const placed: PlacedEndpoint[] = [];
   const newcomers: PlannedEndpoint[] = [];
+  const published = publishedPorts(plan);
+  const encode = (planned: PlannedEndpoint, generation: number) =>
+    encodeEndpoint(planned, generation, published.get(planned.endpointId) ?? 0n);
   for (const planned of plan.endpoints) {
     const idHash = endpointIdHash(planned.endpointId);
     const [four, six] = FAMILIES.map((family) => planned.ip[family]?.address ?? ANY[family]);
@@ -58,7 +62,7 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
       continue;
     }
     stays.add(slot);
-    placed.push({ slot, planned, fresh: false, endpoint: encodeEndpoint(planned, before.generation) });
+    placed.push({ slot, planned, fresh: false, endpoint: encode(planned, before.generation) });
   }
 
   const kept = keptEndpoints(actual, plan, stays);
@@ -81,7 +85,7 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
     }
     // 0 means free, so a counter that has gone all the way round leaves it out.
     if (generation > 0xffffffff) generation = 1;
-    placed.push({ slot, planned, fresh: true, endpoint: encodeEndpoint(planned, generation++) });
+    placed.push({ slot, planned, fresh: true, endpoint: encode(planned, generation++) });
   }
   placed.sort((a, b) => a.slot - b.slot);
   return { placed, kept, gone, homeless, nextGeneration: generation > 0xffffffff ? 1 : generation };
@@ -90,6 +94,17 @@ export function placeEndpoints(actual: ActualState, plan: Plan): Placement {
 /** First 8 bytes of the engine's endpoint id. */
 export function endpointIdHash(endpointId: string): bigint {
   return BigInt(`0x${endpointId.slice(0, 16)}`);
+}
+
+/** By endpoint id, as struct endpoint has them: a bit for each port, several may have the same. */
+function publishedPorts(plan: Plan): ReadonlyMap<string, bigint> {
+  const published = new Map<string, bigint>();
+  for (const { endpointId, containerPort } of plan.ports)
+    published.set(
+      endpointId,
+      (published.get(endpointId) ?? 0n) | (1n << BigInt(containerPort % PUBLISHED_BITS)),
+    );
+  return published;
 }
 
 /** Those that the plan is unsure of, unless a planned one has their address or device. */
@@ -119,7 +134,7 @@ function* freeSlots(actual: ActualState, stays: Set<number>): Generator<number> 
   for (let slot = 0; slot < SLOTS; slot++) if (actual.endpoints.has(slot) && !stays.has(slot)) yield slot;
 }
 
-function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint {
+function encodeEndpoint(planned: PlannedEndpoint, generation: number, published: bigint): Endpoint {
   return {
     generation,
     ifindex: planned.ifindex,
@@ -130,6 +145,7 @@ function encodeEndpoint(planned: PlannedEndpoint, generation: number): Endpoint 
     mac: planned.mac,
     bridgeMac: planned.bridgeMac,
     idHash: endpointIdHash(planned.endpointId),
+    published,
     ipv4: encodeIp(planned, 4),
     ipv6: encodeIp(planned, 6),
   };

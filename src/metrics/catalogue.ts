@@ -13,7 +13,7 @@ import { hostSockets } from "./collectors/host-sockets.js";
 import { maps } from "./collectors/maps.js";
 import { networks } from "./collectors/networks.js";
 import { pairs } from "./collectors/pairs.js";
-import { portConnections } from "./collectors/port-connections.js";
+import { portCounters } from "./collectors/port-counters.js";
 import { ports } from "./collectors/ports.js";
 import { processCollector } from "./collectors/process.js";
 import { programs } from "./collectors/programs.js";
@@ -28,7 +28,7 @@ export const collectorKinds: readonly CollectorKind[] = [
   connections,
   reasons,
   ports,
-  portConnections,
+  portCounters,
   hostSockets,
   firewall,
   networks,

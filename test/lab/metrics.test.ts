@@ -39,7 +39,7 @@ async function startContainers({ engine }: Lab): Promise<void> {
   const web = await engine.run("nginx", {
     name: "shop-web-1",
     network: "shop",
-    publish: ["8080:80"],
+    publish: ["8080:80", "8082:82"],
     args: [...compose("web"), "--label=team=storefront"],
   });
   await engine.run("nginx", {
@@ -197,6 +197,22 @@ describe(`metrics, as Prometheus sees them, engine ${kind}`, () => {
         return ["shop-web-1", "shop-worker-1"].every((name) => found.includes(name));
       },
       patience,
+    );
+  });
+
+  it("has each published port's traffic by itself, and no series of what a port has had none of", async () => {
+    const of = async (metric: string) => {
+      const metrics = await fairway.metrics();
+      const series = metrics.find(`fairway_published_port_${metric}_total`);
+      return series.map(({ labels }) => `${labels.container} ${labels.proto} ${labels.published}`).sort();
+    };
+    const [web, api] = ["shop-web-1 tcp 0.0.0.0:8080", "shop-api-1 tcp 0.0.0.0:8081"];
+    for (const metric of ["receive_packets", "receive_bytes", "transmit_packets", "transmit_bytes"])
+      expect(await of(metric), metric).toEqual([api, web]);
+    expect(await of("connections")).toEqual([api, web]);
+    expect(await of("refused_packets")).toEqual([api]);
+    expect((await fairway.metrics()).sum("fairway_published_port_info", { published: "0.0.0.0:8082" })).toBe(
+      1,
     );
   });
 

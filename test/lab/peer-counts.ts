@@ -16,10 +16,18 @@ export interface Traffic {
 /** Receive is towards the container. */
 export type Counts = Readonly<Record<"receive" | "transmit", Traffic>>;
 
+/** A port of the container's own. */
+export interface Port {
+  readonly proto: "tcp" | "udp";
+  readonly port: number;
+}
+
+/** Packets and bytes of a port of the container's, or of what it is published as. */
+export type PortCounts = Readonly<Record<"receive" | "transmit", { packets: number; bytes: number }>>;
+
 const directions = ["receive", "transmit"] as const;
 const kinds = ["all", "syn", "rst"] as const;
 type Direction = (typeof directions)[number];
-type Kind = (typeof kinds)[number];
 
 const rules = (direction: Direction) =>
   [
@@ -28,13 +36,27 @@ const rules = (direction: Direction) =>
     `tcp flags & rst == rst counter name ${direction}_rst`,
   ].join("; ");
 
+const portCounter = (direction: Direction, { proto, port }: Port) => `${direction}_${proto}_${port}`;
+const portRules = (direction: Direction, ports: readonly Port[]) =>
+  ports.map((one) => {
+    const own = direction === "receive" ? "dport" : "sport";
+    return `; ${one.proto} ${own} ${one.port} counter name ${portCounter(direction, one)}`;
+  });
+
 /** Counts every frame at the container's device, in its own namespace. */
-const table = `table netdev counts {
-${directions.flatMap((direction) => kinds.map((kind) => `  counter ${direction}_${kind} {}`)).join("\n")}
-  chain receive { type filter hook ingress device eth0 priority 0; ${rules("receive")}; }
-  chain transmit { type filter hook egress device eth0 priority 0; ${rules("transmit")}; }
+const table = (ports: readonly Port[]) => {
+  const names = directions.flatMap((direction) => [
+    ...kinds.map((kind) => `${direction}_${kind}`),
+    ...ports.map((port) => portCounter(direction, port)),
+  ]);
+  const all = (direction: Direction) => `${rules(direction)}${portRules(direction, ports).join("")}`;
+  return `table netdev counts {
+${names.map((name) => `  counter ${name} {}`).join("\n")}
+  chain receive { type filter hook ingress device eth0 priority 0; ${all("receive")}; }
+  chain transmit { type filter hook egress device eth0 priority 0; ${all("transmit")}; }
 }
 `;
+};
 
 /** What leaves has its Ethernet header at that hook, what arrives has not. */
 const LINK_HEADER = { receive: 0, transmit: 14 } as const;
@@ -57,12 +79,19 @@ export class PeerCounts {
     private readonly opened: Record<Direction, number>,
   ) {}
 
-  /** Begins to count. */
-  static async start(container: Container, disposers: Disposers): Promise<PeerCounts> {
+  /**
+   * Begins to count.
+   * @param ports of its own that are counted each by itself, whoever is at the other end
+   */
+  static async start(
+    container: Container,
+    disposers: Disposers,
+    ports: readonly Port[] = [],
+  ): Promise<PeerCounts> {
     const { namespace } = container;
     const filter = `tcp and greater ${MTU + 15}`;
     const large = await Capture.start(namespace, { device: "eth0", filter, headersOnly: true, disposers });
-    await namespace.exec(["nft", "-f", "-"], { input: table });
+    await namespace.exec(["nft", "-f", "-"], { input: table(ports) });
     return new PeerCounts(container, large, await opened(container));
   }
 
@@ -70,26 +99,41 @@ export class PeerCounts {
     const counters = await this.#counters();
     const connections = await opened(this.container);
     const of = (direction: Direction): Traffic => {
-      const all = counters(direction, "all");
+      const all = counters(`${direction}_all`);
       const more = this.#moreSegments(direction);
       return {
         packets: all.packets + more.packets,
         bytes: all.bytes - all.packets * LINK_HEADER[direction] + more.bytes,
-        syn: counters(direction, "syn").packets,
-        rst: counters(direction, "rst").packets,
+        syn: counters(`${direction}_syn`).packets,
+        rst: counters(`${direction}_rst`).packets,
         opened: connections[direction] - this.opened[direction],
       };
     };
     return { receive: of("receive"), transmit: of("transmit") };
   }
 
+  /** Of one of the ports that it was started with. */
+  async readPort(port: Port): Promise<PortCounts> {
+    const counters = await this.#counters();
+    const of = (direction: Direction) => {
+      const all = counters(portCounter(direction, port));
+      const more = port.proto === "tcp" ? this.#moreSegments(direction, port.port) : { packets: 0, bytes: 0 };
+      return {
+        packets: all.packets + more.packets,
+        bytes: all.bytes - all.packets * LINK_HEADER[direction] + more.bytes,
+      };
+    };
+    return { receive: of("receive"), transmit: of("transmit") };
+  }
+
   /** Segments of GSO packets but for each one's first, and the bytes of their headers. */
-  #moreSegments(direction: Direction): Counter {
+  #moreSegments(direction: Direction, port?: number): Counter {
     const own = new Set([this.container.address(), this.container.address6()]);
     let [packets, bytes] = [0, 0];
     for (const text of this.large.packets) {
-      const { source, headers, payload } = gsoPacket(text);
+      const { source, sport, dport, headers, payload } = gsoPacket(text);
       if (own.has(source) !== (direction === "transmit")) continue;
+      if (port !== undefined && port !== (direction === "transmit" ? sport : dport)) continue;
       const more = Math.ceil(payload / (MTU - headers)) - 1;
       packets += more;
       bytes += more * headers;
@@ -102,27 +146,27 @@ export class PeerCounts {
     return this.#moreSegments("receive").packets + this.#moreSegments("transmit").packets;
   }
 
-  async #counters(): Promise<(direction: Direction, kind: Kind) => Counter> {
+  async #counters(): Promise<(name: string) => Counter> {
     const { stdout } = await this.container.namespace.exec(["nft", "-j", "list", "counters"]);
     const listed = (JSON.parse(stdout) as { nftables: { counter?: Counter & { name: string } }[] }).nftables;
     const byName = new Map(listed.flatMap(({ counter }) => (counter ? [[counter.name, counter]] : [])));
-    return (direction, kind) => {
-      const found = byName.get(`${direction}_${kind}`);
-      if (found === undefined) throw new Error(`no counter ${direction}_${kind}`);
+    return (name) => {
+      const found = byName.get(name);
+      if (found === undefined) throw new Error(`no counter ${name}`);
       return found;
     };
   }
 }
 
 /** What tcpdump -v says of a TCP packet: IP's length, or what it says comes after the IPv6 header, and TCP's payload. */
-function gsoPacket(text: string): { source: string; headers: number; payload: number } {
-  const ip = /, length (\d+)\)\s+(\S+)\.\d+ > /.exec(text);
-  const ip6 = /payload length: (\d+)\) (\S+)\.\d+ > /.exec(text);
+function gsoPacket(text: string) {
+  const ip = /, length (\d+)\)\s+(\S+)\.(\d+) > \S+\.(\d+): /.exec(text);
+  const ip6 = /payload length: (\d+)\) (\S+)\.(\d+) > \S+\.(\d+): /.exec(text);
   const payload = Number(/length (\d+)(?::|\s*$)/.exec(text.slice(text.indexOf(" > ")))?.[1]);
-  const [, length, source = ""] = ip ?? ip6 ?? [];
+  const [, length, source = "", sport, dport] = ip ?? ip6 ?? [];
   const headers = Number(length) + (ip ? 0 : 40) - payload;
   if (!(headers > 0)) throw new Error(`not as tcpdump has it: ${text}`);
-  return { source, headers, payload };
+  return { source, sport: Number(sport), dport: Number(dport), headers, payload };
 }
 
 /** Connections that its namespace's TCP has accepted and opened. */
@@ -144,6 +188,21 @@ export function fairwayCounts(metrics: Metrics, container: string): Counts {
       rst: metrics.sum("fairway_endpoint_tcp_rst_packets_total", ofDirection),
       opened: metrics.sum("fairway_endpoint_connections_opened_total", { ...ofDirection, proto: "tcp" }),
     };
+  };
+  return { receive: of("receive"), transmit: of("transmit") };
+}
+
+/** What fairway has counted of a port of the container's as it is published, by both paths. */
+export function fairwayPortCounts(
+  metrics: Metrics,
+  container: string,
+  proto: Port["proto"],
+  published: string,
+): PortCounts {
+  const of = (direction: Direction) => {
+    const figure = (unit: string) =>
+      metrics.sum(`fairway_published_port_${direction}_${unit}_total`, { container, proto, published });
+    return { packets: figure("packets"), bytes: figure("bytes") };
   };
   return { receive: of("receive"), transmit: of("transmit") };
 }

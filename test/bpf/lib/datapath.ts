@@ -17,7 +17,9 @@ import {
   flowSweepCodec,
   type Handshakes,
   type OpenConnections,
-  type PortCounters,
+  type PortIpv4,
+  type PortKeyIpv4,
+  PUBLISHED_BITS,
   type ReasonKey,
   ReasonName,
   VerdictName,
@@ -86,6 +88,12 @@ export interface Traffic {
   packets: number;
   bytes: number;
 }
+export interface PortCounts {
+  receive: Traffic;
+  transmit: Traffic;
+  opened: number;
+  refused: number;
+}
 export type EndpointTraffic = Record<"receive" | "transmit", Record<"fast" | "slow", Traffic>>;
 
 /** Makes a datapath that every test of the file finds as reset() leaves it. */
@@ -120,6 +128,7 @@ export class Datapath {
   readonly #maps: ReadonlyMap<MapName, BpfMap>;
   #generation = 100;
   #sweeps = 0;
+  #portNumber = 0;
   /** Whether a port may have been marked in masquerade_ports, which takes its time to clear. */
   #portsMarked = true;
 
@@ -163,6 +172,7 @@ export class Datapath {
     // What is kept with sockets goes with them, and can't be listed.
     for (const name of mapNames) if (mapDefinitions[name].type !== "sk_storage") this.#clear(name);
     this.#portsMarked = false;
+    this.#portNumber = 0;
     for (const family of FAMILIES) {
       for (const entry of listConntrack(family)) deleteConntrack(entry.original);
     }
@@ -193,6 +203,7 @@ export class Datapath {
       mac: macOf(mac[name]),
       bridgeMac: macOf(mac.bridge),
       idHash: BigInt(at),
+      published: 0n,
       ipv4: { address: addresses[4][name], snatAddress: ANY[4], flags: EndpointIpFlags.MASQUERADE },
       ipv6: { address: addresses[6][name], snatAddress: ANY[6], flags: EndpointIpFlags.MASQUERADE },
       ...changes,
@@ -218,7 +229,7 @@ export class Datapath {
     return this.read<Endpoint>("endpoints", at);
   }
 
-  /** Publishes a port of web as it is now, by default on any address. */
+  /** Publishes a port of web as it is now, by default on any address. It gets a number that none has had since reset(). */
   publish(
     family: Family,
     proto: number,
@@ -227,6 +238,8 @@ export class Datapath {
     hostAddress: Address = ANY[family],
   ): void {
     const web = this.endpoint(slot.web);
+    const bit = 1n << BigInt(containerPort % PUBLISHED_BITS);
+    this.write("endpoints", slot.web, { ...web, published: web.published | bit });
     this.write(
       `ports_ipv${family}`,
       { address: hostAddress, port, proto },
@@ -235,6 +248,7 @@ export class Datapath {
         generation: web.generation,
         address: web[`ipv${family}`].address,
         port: containerPort,
+        number: ++this.#portNumber,
       },
     );
   }
@@ -407,17 +421,29 @@ export class Datapath {
     return sum(decodePerCpu(value, this.map("pairs_uncounted").get(key.encode(0)) ?? Buffer.alloc(0)));
   }
 
-  /** What was counted of published ports, over all CPUs: "tcp ADDRESS PORT". */
-  portCounts(): Record<string, Record<keyof PortCounters, number>> {
-    const { key, value } = mapDefinitions.port_counters;
-    return Object.fromEntries(
-      [...this.map("port_counters").entries()].map((entry) => {
-        const { address, port, proto } = key.decode(entry.key);
-        const { opened, refused } = sumPerCpu(value, entry.value, 0, entry.value.length);
-        const name = `${proto === protocolNumber.tcp ? "tcp" : "udp"} ${address} ${port}`;
-        return [name, { opened: Number(opened), refused: Number(refused) }];
-      }),
-    );
+  /** What was counted of published ports, over all CPUs: "tcp ADDRESS PORT", or the number where none has it; only of those that have some. */
+  portCounts(): Record<string, PortCounts> {
+    const { value } = mapDefinitions.port_counters;
+    const counts: Record<string, PortCounts> = {};
+    for (const entry of this.map("port_counters").entries()) {
+      const number = entry.key.readUInt32LE(0);
+      const { traffic, opened, refused } = sumPerCpu(value, entry.value, 0, entry.value.length);
+      const [receive, transmit] = traffic.map((counter) => sum([counter])) as [Traffic, Traffic];
+      const all = { receive, transmit, opened: Number(opened), refused: Number(refused) };
+      if (receive.packets + transmit.packets + all.opened + all.refused > 0)
+        counts[this.#portOf(number) ?? String(number)] = all;
+    }
+    return counts;
+  }
+
+  #portOf(number: number): string | undefined {
+    for (const family of FAMILIES) {
+      for (const { key, value } of this.entries<PortKeyIpv4, PortIpv4>(`ports_ipv${family}`)) {
+        if (value.number !== number) continue;
+        return `${key.proto === protocolNumber.tcp ? "tcp" : "udp"} ${key.address} ${key.port}`;
+      }
+    }
+    return undefined;
   }
 
   /** What became of a family's flow entries. */
@@ -482,7 +508,7 @@ export class Datapath {
     if (name === "masquerade_ports" && !this.#portsMarked) return;
     if (mapDefinitions[name].type.includes("array")) {
       // Arrays have no deletion; the test host uses their first slots, and masquerade_ports all.
-      const used = name === "masquerade_ports" ? 65536 : Math.min(8, map.info.maxEntries);
+      const used = name === "masquerade_ports" ? 65536 : Math.min(24, map.info.maxEntries);
       const keys = Buffer.alloc(used * 4);
       for (let index = 0; index < used; index += 1) keys.writeUInt32LE(index, index * 4);
       map.setBatch(keys, Buffer.alloc(used * map.valueLength));

@@ -45,8 +45,14 @@ export function datapathState({ bpffs }: Pick<LabBase, "bpffs">): DatapathState 
       endpoints: [...endpoints.values()].map(({ generation: _, ...rest }) => inWords(rest, endpoints)).sort(),
       links: readdirSync(join(bpffs, "fairway", "links")).sort(),
     };
+    const numbers = [maps.ports_ipv4, maps.ports_ipv6].flatMap((map) =>
+      [...map.entries(1024)].map(({ value }) => value.number),
+    );
     for (const name of FILLED) {
-      const entries = [...maps[name].entries(1024)];
+      const entries = [...maps[name].entries(1024)].map(({ key, value }) => ({
+        key,
+        value: withoutNumber(value, numbers),
+      }));
       state[name] = entries
         .map(({ key, value }) => `${inWords(key, endpoints)} -> ${inWords(value, endpoints)}`)
         .sort();
@@ -55,6 +61,13 @@ export function datapathState({ bpffs }: Pick<LabBase, "bpffs">): DatapathState 
   } finally {
     for (const map of opened) map.close();
   }
+}
+
+/** Which number a published port has is a matter of what came before; that it has one, and nobody else the same, is not. */
+function withoutNumber(value: unknown, numbers: readonly number[]): unknown {
+  if (typeof value !== "object" || value === null || !("number" in value)) return value;
+  const same = numbers.filter((number) => number === value.number).length;
+  return { ...value, number: value.number === 0 ? "none" : same === 1 ? "its own" : "another's too" };
 }
 
 /** As JSON; a slot with its generation becomes the endpoint's addresses. */

@@ -1,5 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { array, be32, bool, bytes, chars, decodePerCpu, s16, u8, u32, u64 } from "../../../src/codec.js";
+import {
+  array,
+  be32,
+  bits,
+  bool,
+  bytes,
+  chars,
+  decodePerCpu,
+  s16,
+  u8,
+  u32,
+  u64,
+} from "../../../src/codec.js";
 
 describe("scalar codecs", () => {
   test("refuse numbers that do not fit, instead of cutting them", () => {
@@ -16,6 +28,15 @@ describe("scalar codecs", () => {
     expect(() => u32.decode(Buffer.alloc(8), 5)).toThrow(RangeError);
     expect(() => u32.decode(Buffer.alloc(8), -1)).toThrow(RangeError);
     expect(u32.decode(Buffer.alloc(8, 1), 4)).toBe(0x01010101);
+  });
+
+  test("bits share a byte, and refuse numbers that do not fit", () => {
+    const byte = Buffer.of(0b1000_0001);
+    bits(1, 2).write(3, byte, 0);
+    expect(byte[0]).toBe(0b1000_0111);
+    expect(bits(1, 2).decode(byte)).toBe(3);
+    expect(bits(7, 1).decode(byte)).toBe(1);
+    for (const value of [4, -1, 0.5]) expect(() => bits(1, 2).encode(value)).toThrow(RangeError);
   });
 
   test("bool reads anything but zero as true", () => {

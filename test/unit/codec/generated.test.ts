@@ -151,6 +151,10 @@ describe("bytes that C wrote", () => {
     );
   });
 
+  test("bit-fields within a byte", () => {
+    same("flags", "flagsCodec", { before: 0x1234, low: 1, middle: 2, high: 9, after: 0xfe });
+  });
+
   test("packed structs, and types that no map refers to", () => {
     same("packed_key", "packedKeyCodec", { kind: 1, address: 0x7f000001, rest: 2 });
     same("lone_event", "loneEventCodec", { when: 1n, what: 2 });
@@ -239,9 +243,15 @@ describe("what is refused", () => {
     expect(refusal("tail", "__be32 address; __u8 kind;")).toMatch(/packed_key \(3 bytes at its end\)/);
   });
 
-  test("bit-fields and pointers", () => {
+  test("a key of whose bits some have no name", () => {
+    expect(refusal("bit_hole", "__u8 low : 4; __u8 high : 3;")).toMatch(
+      /map holders: its key has unnamed padding at packed_key \(1 bits at its end\)/,
+    );
+  });
+
+  test("bit-fields of more than a byte, and pointers", () => {
     expect(refusal("bits", "__u32 low : 4; __u32 high : 28;")).toMatch(
-      /packed_key.low: bit-fields have no codec/,
+      /packed_key.low: bit-fields have a codec only in a __u8/,
     );
     expect(refusal("pointer", "void *address;")).toMatch(/packed_key.address: no codec for ptr/);
   });

@@ -16,10 +16,11 @@ const camel = (name: string): string => name.replace(/_+(.)/g, (_, letter: strin
 const structs = [...readFileSync(header, "utf8").matchAll(/^struct (\w+) \{\n([^}]*)\};/gm)].map(
   ([, name, body]) => ({
     name: name as string,
-    members: [...(body as string).matchAll(/^\t([\w ]+)[ *](\w+)((?:\[[^\]]+\])*);/gm)].map(
-      ([, type, member, array]) => ({
+    members: [...(body as string).matchAll(/^\t([\w ]+)[ *](\w+)((?:\[[^\]]+\])*)( : \d+)?;/gm)].map(
+      ([, type, member, array, bits]) => ({
         name: member as string,
         struct: array === "" ? /^struct (\w+)$/.exec(type as string)?.[1] : undefined,
+        isBits: bits !== undefined,
       }),
     ),
   }),
@@ -30,20 +31,25 @@ const handMade: Readonly<Record<string, Codec<unknown>>> = {
   ipv6_address: ipv6Address,
 };
 
-const places = new Map<string, { offset: number; size: number }>();
+/** mask: of a bit-field, which lies in one byte. */
+const places = new Map<string, { offset: number; size: number; mask: number }>();
 
 beforeAll(() => {
   const lines = structs.flatMap(({ name, members }) => [
     `printf("${name} 0 %zu\\n", sizeof(struct ${name}));`,
-    ...members.map(({ name: member }) => {
+    ...members.map(({ name: member, isBits }) => {
+      // C tells of bit-fields neither place nor size: all ones in one, zero elsewhere.
+      if (isBits)
+        return `{ union { struct ${name} of; unsigned char byte[sizeof(struct ${name})]; } u = { .of = { .${member} = -1 } };
+          for (size_t at = 0; at < sizeof(u); at++) if (u.byte[at]) printf("${name}.${member} %zu 1 %u\\n", at, u.byte[at]); }`;
       const size = `sizeof(((struct ${name} *)0)->${member})`;
       return `printf("${name}.${member} %zu %zu\\n", offsetof(struct ${name}, ${member}), ${size});`;
     }),
   ]);
   const program = `#include "types.h"\n#include <stdio.h>\n#include <stddef.h>\nint main(void) { ${lines.join("\n")} }\n`;
   for (const line of runCText("layout", program, [join(root, "bpf", "lib")])) {
-    const [name, offset, size] = line.split(" ");
-    places.set(name as string, { offset: Number(offset), size: Number(size) });
+    const [name, offset, size, mask = 0xff] = line.split(" ");
+    places.set(name as string, { offset: Number(offset), size: Number(size), mask: Number(mask) });
   }
 }, 60_000);
 
@@ -64,9 +70,10 @@ function fill(
   owner: string,
   member: { name: string; struct: string | undefined },
 ) {
-  const { offset, size } = places.get(`${owner}.${member.name}`) ?? { offset: 0, size: 0 };
+  const { offset, size, mask } = places.get(`${owner}.${member.name}`) ?? { offset: 0, size: 0, mask: 0 };
   const inner = structs.find(({ name }) => name === member.struct);
-  if (inner === undefined) bytes.fill(0xff, at + offset, at + offset + size);
+  for (let byte = at + offset; inner === undefined && byte < at + offset + size; byte++)
+    bytes[byte] = (bytes[byte] ?? 0) | mask;
   for (const one of inner?.members ?? []) {
     if (!one.name.startsWith("pad")) fill(bytes, at + offset, inner?.name ?? "", one);
   }

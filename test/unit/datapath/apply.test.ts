@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { Applier } from "../../../src/datapath/apply.js";
 import { deleteConnectionsOf, deleteStaleUdp } from "../../../src/datapath/conntrack.js";
 import type { Attachment, Attachments } from "../../../src/datapath/links.js";
-import { endpointCountersCodec } from "../../../src/generated/index.js";
+import { endpointCountersCodec, PORT_NUMBERS, portCountersCodec } from "../../../src/generated/index.js";
 import { dual, endpoint, fakeMaps, planOf, port } from "./scene.js";
 
 vi.mock("../../../src/datapath/conntrack.js", () => ({
@@ -50,6 +50,7 @@ function scene(sizes: Parameters<typeof fakeMaps>[0] = {}) {
   const { maps, journal, fake } = fakeMaps(sizes);
   const attachments = new FakeAttachments(journal);
   const warnings: string[] = [];
+  const voidFlows = () => journal.push("void flows");
   const log = { debug() {}, info() {}, error() {}, warn: (_o: unknown, m: string) => warnings.push(m) };
   return {
     maps,
@@ -57,7 +58,7 @@ function scene(sizes: Parameters<typeof fakeMaps>[0] = {}) {
     fake,
     attachments,
     warnings,
-    applier: new Applier(maps, attachments, log as unknown as Logger),
+    applier: new Applier(maps, attachments, voidFlows, log as unknown as Logger),
   };
 }
 
@@ -180,10 +181,12 @@ describe("Applier", () => {
       "detach endpoint_ingress-101",
       "set control",
       "set endpoint_counters",
-      "set endpoints",
+      "set port_counters",
       "set endpoint_devices",
       "set endpoint_addresses_ipv4",
       "set ports_ipv4",
+      // With this all that points to it holds, at once.
+      "set endpoints",
       "attach endpoint_ingress-102",
     ];
     expect(journal.filter((line) => order.includes(line))).toEqual(order);
@@ -203,6 +206,55 @@ describe("Applier", () => {
         ?.every((byte) => byte === 0),
     ).toBe(true);
     expect([...maps.reasons.entries()].map((e) => e.key.slot)).toEqual([1]);
+  });
+
+  it("gives a published port counters at zero, and one that stays none", async () => {
+    const { applier, fake } = scene();
+    const key = (number: number) => Buffer.of(number, 0, 0, 0);
+    const dirty = () => {
+      for (const number of [1, 2])
+        fake("port_counters").set(key(number), Buffer.alloc(2 * portCountersCodec.size, 7));
+    };
+    const isZero = (number: number) =>
+      fake("port_counters")
+        .get(key(number))
+        ?.every((byte) => byte === 0);
+    dirty();
+    await applier.apply(planOf([one], { ports: [port(one, 80)] }));
+    expect([isZero(1), isZero(2)]).toEqual([true, false]);
+    dirty();
+    await applier.apply(planOf([one], { ports: [port(one, 80), port(one, 81)] }));
+    expect([isZero(1), isZero(2)]).toEqual([false, true]);
+  });
+
+  it("voids the flow entries when a published port goes and its endpoint stays, before another port is written", async () => {
+    const { applier, journal, maps } = scene();
+    const numbers = () => [...maps.ports_ipv4.entries()].map(({ value }) => value.number);
+    await applier.apply(planOf([one, two], { ports: [port(one, 80)] }));
+    journal.length = 0;
+    await applier.apply(planOf([one, two], { ports: [port(two, 81)] }));
+    const order = ["delete ports_ipv4", "void flows", "set ports_ipv4"];
+    expect(journal.filter((line) => order.includes(line))).toEqual(order);
+    // The first one's number rests, then it is given again.
+    await applier.apply(planOf([one, two], { ports: [port(two, 81), port(two, 82)] }));
+    expect(numbers()).toEqual([2, 3]);
+    vi.spyOn(performance, "now").mockReturnValue(performance.now() + 2000);
+    await applier.apply(planOf([one, two], { ports: [81, 82, 83].map((n) => port(two, n)) }));
+    vi.restoreAllMocks();
+    expect(numbers()).toEqual([2, 3, 1]);
+    journal.length = 0;
+    // A container that goes takes its flow entries with it.
+    await applier.apply(planOf([one]));
+    expect(journal).not.toContain("void flows");
+  });
+
+  it("publishes ports for which there is no number, and says so once", async () => {
+    const { applier, warnings, maps } = scene();
+    const ports = Array.from({ length: PORT_NUMBERS + 3 }, (_, at) => port(one, 1 + at));
+    await applier.apply(planOf([one], { ports }));
+    await applier.apply(planOf([one], { ports }));
+    expect(maps.ports_ipv4.get({ address: "0.0.0.0", port: PORT_NUMBERS + 3, proto: 6 })?.number).toBe(0);
+    expect(warnings).toEqual(["map is full: 3 published ports are not counted each on its own"]);
   });
 
   it("leaves out what a full map has no room for, counts it, says so once, and goes on", async () => {
@@ -337,7 +389,7 @@ describe("Applier", () => {
   it("finds what an earlier daemon left beyond its own slots", async () => {
     const first = scene();
     await first.applier.apply(planOf([one, two, endpoint(3)]));
-    const heir = new Applier(first.maps, first.attachments, { debug() {} } as unknown as Logger);
+    const heir = new Applier(first.maps, first.attachments, () => {}, { debug() {} } as unknown as Logger);
     const result = await heir.apply(planOf([endpoint(3)]));
     expect(result.changes.gone.map((g) => g.slot)).toEqual([0, 1]);
     expect(result.placed.map((p) => [p.slot, p.fresh])).toEqual([[2, false]]);

@@ -53,6 +53,7 @@ describe("a first plan", () => {
       ipv4: { address: "172.17.0.1", snatAddress: "0.0.0.0", flags: EndpointIpFlags.MASQUERADE },
       ipv6: { address: "::", snatAddress: "::", flags: 0 },
       flags: EndpointFlags.BRIDGING,
+      published: 1n << 19n,
       mtu: 1500,
       idHash: endpointIdHash(one.endpointId),
     });
@@ -80,11 +81,11 @@ describe("a first plan", () => {
       ports_ipv4: [
         [
           { address: "0.0.0.0", port: 8080, proto: 6 },
-          { slot: 0, generation: 1, address: "172.17.0.1", port: 80 },
+          { slot: 0, generation: 1, address: "172.17.0.1", port: 80, number: 1 },
         ],
         [
           { address: "198.18.0.1", port: 53, proto: 17 },
-          { slot: 1, generation: 2, address: "172.17.0.2", port: 80 },
+          { slot: 1, generation: 2, address: "172.17.0.2", port: 80, number: 2 },
         ],
       ],
       ports_ipv6: [],

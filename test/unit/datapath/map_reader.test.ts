@@ -11,7 +11,7 @@ import {
   Reason,
 } from "../../../src/generated/index.js";
 import { possibleCpus } from "../../../src/native/index.js";
-import type { Plan } from "../../../src/plan/types.js";
+import type { Plan, PlannedPort } from "../../../src/plan/types.js";
 import { dual, endpoint, fakeMaps, ip, planOf, port } from "./scene.js";
 
 vi.mock("../../../src/datapath/conntrack.js", () => ({
@@ -35,17 +35,22 @@ const SLOT_NONE = 0xffffffff;
 
 async function scene(plan: Plan) {
   const kernel = fakeMaps();
-  const applier = new Applier(kernel.maps, attachments, { debug() {}, warn() {} } as unknown as Logger);
+  const log = { debug() {}, warn() {} } as unknown as Logger;
+  const applier = new Applier(kernel.maps, attachments, () => {}, log);
   let placed: PlacedEndpoint[] = [];
+  let numbers: ReadonlyMap<number, PlannedPort> = new Map();
   let current = plan;
   const reader = new MapReader(kernel.maps, {
     placed: () => placed,
     plan: () => current,
+    portNumbers: () => numbers,
     failedWrites: (map) => applier.failedWrites(map),
     policyEntries: () => undefined,
     sweep: { entries: { 4: 42, 6: 3 }, countedAt: 7, inserted: 100, evicted: 5, number: 8 },
   });
-  ({ placed } = await applier.apply(plan));
+  const applied = await applier.apply(plan);
+  placed = applied.placed;
+  numbers = applied.changes.ports.byNumber;
   const use = (next: Plan, nextPlaced: PlacedEndpoint[]) => {
     current = next;
     placed = nextPlaced;
@@ -160,22 +165,40 @@ describe("MapReader", () => {
     ]);
   });
 
-  it("tells of published ports what became of their connections; of those that are published no more nothing", async () => {
-    const ports = [port(one, 8080), port(two, 8081, { address: "::", containerAddress: "2001:db8::2" })];
+  it("tells of published ports what was counted of them; of those that have had nothing, and of numbers that are nobody's, nothing", async () => {
+    const ports = [
+      port(one, 8080),
+      port(one, 8082),
+      port(two, 8081, { address: "::", containerAddress: "2001:db8::2" }),
+    ];
     const { reader, maps } = await scene({ ...planOf([one, two]), ports });
-    const put = (address: string, number: number, opened: bigint) =>
+    const put = (number: number, base: bigint) => {
+      const at = (n: bigint) => ({ packets: base + n, bytes: (base + n) * 100n });
+      const value = { traffic: [at(1n), at(2n)], opened: base + 3n, refused: base + 4n };
       maps.port_counters.kernel.set(
-        maps.port_counters.key.encode({ address, port: number, proto: 6 }),
-        onEveryCpu(maps.port_counters.value.encode({ opened, refused: 1n })),
+        maps.port_counters.key.encode(number),
+        onEveryCpu(maps.port_counters.value.encode(value)),
       );
-    put("::ffff:0.0.0.0", 8080, 7n);
-    put("::", 8081, 8n);
-    put("::", 8082, 9n);
+    };
+    put(1, 0n);
+    put(3, 1000n);
+    put(4, 5n);
     const cpus = possibleCpus();
+    const counted = (base: number) => ({
+      receive: { packets: (base + 1) * cpus, bytes: (base + 1) * 100 * cpus },
+      transmit: { packets: (base + 2) * cpus, bytes: (base + 2) * 100 * cpus },
+      opened: (base + 3) * cpus,
+      refused: (base + 4) * cpus,
+    });
     expect([...reader.portCountSteps()].flat()).toMatchObject([
-      { port: { container: "container1", address: "0.0.0.0", port: 8080 }, opened: 7 * cpus, refused: cpus },
-      { port: { container: "container2", address: "::", port: 8081 }, opened: 8 * cpus, refused: cpus },
+      { port: { container: "container1", address: "0.0.0.0", port: 8080 }, ...counted(0) },
+      { port: { container: "container2", address: "::", port: 8081 }, ...counted(1000) },
     ]);
+    put(1, 10n);
+    const [first] = [...reader.portCountSteps()].flat();
+    expect(first).toMatchObject(counted(10));
+    expect([...reader.portCountSteps()].flat()[0]).toBe(first);
+    expect(reader.maps().find(({ map }) => map === "port_counters")).toMatchObject({ entries: 3 });
   });
 
   it("tells how long handshakes took, by network; none of networks that have no endpoint", async () => {

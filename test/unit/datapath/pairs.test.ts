@@ -34,7 +34,7 @@ const [one, two, three] = [1, 2, 3].map((number) => endpoint(number, { matrix: t
 
 function scene() {
   const { maps, fake } = fakeMaps();
-  const applier = new Applier(maps, attachments, { debug() {}, warn() {} } as unknown as Logger);
+  const applier = new Applier(maps, attachments, () => {}, { debug() {}, warn() {} } as unknown as Logger);
   let placed: PlacedEndpoint[] = [];
   const reader = new PairReader(maps, () => placed);
   /** On two CPUs. */

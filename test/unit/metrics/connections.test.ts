@@ -88,7 +88,7 @@ describe("connections", () => {
     ]);
   });
 
-  it("has those of published ports that have had connections, or refused some", async () => {
+  it("has of published ports what they have had, and nothing else", async () => {
     const source = new FakeSource();
     const port = {
       proto: "tcp",
@@ -100,10 +100,31 @@ describe("connections", () => {
       containerAddress: "fd00::2",
       containerPort: 80,
     } as const;
-    source.portCounts = [{ port, opened: 5, refused: 2 }];
+    const other = { ...port, port: 8081 };
+    const none = { packets: 0, bytes: 0 };
+    source.portCounts = [
+      {
+        port,
+        receive: { packets: 3, bytes: 400 },
+        transmit: { packets: 5, bytes: 600 },
+        opened: 5,
+        refused: 2,
+      },
+      { port: other, receive: { packets: 1, bytes: 60 }, transmit: none, opened: 0, refused: 0 },
+    ];
     const text = await textOf(createMetrics({ source, version: "0.1.0", kernel: "6.1.0" }));
-    const of = 'container="web",project="",network="bridge",proto="tcp",published="[::]:8080"';
-    expect(text).toContain(`\nfairway_published_port_connections_total{${of}} 5\n`);
-    expect(text).toContain(`\nfairway_published_port_refused_packets_total{${of}} 2\n`);
+    const of = (published: string) =>
+      `container="web",project="",network="bridge",proto="tcp",published="${published}"`;
+    const lines = text.split("\n").filter((line) => /^fairway_published_port_\w+_total/.test(line));
+    expect(lines).toEqual([
+      `fairway_published_port_receive_packets_total{${of("[::]:8080")}} 3`,
+      `fairway_published_port_receive_packets_total{${of("[::]:8081")}} 1`,
+      `fairway_published_port_receive_bytes_total{${of("[::]:8080")}} 400`,
+      `fairway_published_port_receive_bytes_total{${of("[::]:8081")}} 60`,
+      `fairway_published_port_transmit_packets_total{${of("[::]:8080")}} 5`,
+      `fairway_published_port_transmit_bytes_total{${of("[::]:8080")}} 600`,
+      `fairway_published_port_connections_total{${of("[::]:8080")}} 5`,
+      `fairway_published_port_refused_packets_total{${of("[::]:8080")}} 2`,
+    ]);
   });
 });
