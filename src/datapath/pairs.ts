@@ -1,5 +1,5 @@
 /** What endpoints of one network send each other, where that is counted: read by the metrics, and taken out when one of them is gone. */
-import { counterCodec, EndpointFlags, type EndpointRef } from "../generated/index.js";
+import { counterCodec, EndpointFlags, type EndpointRef, pairKeyCodec } from "../generated/index.js";
 import type { PlannedEndpoint } from "../plan/types.js";
 import { KeptEntries } from "./kept_entries.js";
 import type { Maps } from "./maps.js";
@@ -10,18 +10,41 @@ import type { PlacedEndpoint } from "./slots.js";
 const FIELDS = counterCodec.size / 8;
 const [PACKETS, BYTES] = [Number(sumPlaces(counterCodec).packets), Number(sumPlaces(counterCodec).bytes)];
 
-/** Takes out the pairs one of which is not in its slot any more, or is not to be counted. */
+/** Which u32 of a key is what. */
+const WORDS = pairKeyCodec.decode(Buffer.from(Uint32Array.from([0, 1, 2, 3]).buffer));
+const BATCH = 1024;
+
+/** Takes out the pairs one of which is not in its slot any more, or is not to be counted. A full map takes ten milliseconds and more. */
 export function forgetStalePairs({ pairs, endpoints }: Pick<Maps, "pairs" | "endpoints">): void {
-  const bySlot = new Map<number, { generation: number; flags: number } | undefined>();
-  const holds = ({ slot, generation }: EndpointRef): boolean => {
-    if (!bySlot.has(slot)) bySlot.set(slot, endpoints.get(slot));
-    const endpoint = bySlot.get(slot);
-    return endpoint?.generation === generation && isCounted(endpoint);
+  /** Generations of those that are counted, by slot; 0: none. */
+  const generations: number[] = [];
+  const holds = (slot: number, generation: number): boolean => {
+    let current = generations[slot];
+    if (current === undefined) {
+      const endpoint = endpoints.get(slot);
+      current = endpoint !== undefined && isCounted(endpoint) ? endpoint.generation : 0;
+      generations[slot] = current;
+    }
+    return current === generation;
   };
-  const stale = [...pairs.kernel.entries(1024)].flatMap(({ key }) => {
-    const { from, to } = pairs.key.decode(key);
-    return holds(from) && holds(to) ? [] : [Buffer.from(key)];
-  });
+  const { size } = pairs.key;
+  const stale: Buffer[] = [];
+  let cursor: Buffer | undefined;
+  do {
+    const batch = pairs.kernel.getBatch(cursor, BATCH);
+    const words = halvesOf(batch.keys);
+    const word = (entry: number, at: number) => words[(entry * size) / 4 + at] as number;
+    for (let i = 0; i < batch.count; i++) {
+      const [from, to] = [WORDS.from, WORDS.to];
+      if (
+        holds(word(i, from.slot), word(i, from.generation)) &&
+        holds(word(i, to.slot), word(i, to.generation))
+      )
+        continue;
+      stale.push(Buffer.from(batch.keys.subarray(i * size, (i + 1) * size)));
+    }
+    cursor = batch.cursor;
+  } while (cursor !== undefined);
   if (stale.length > 0) pairs.kernel.deleteBatch(Buffer.concat(stale));
 }
 
