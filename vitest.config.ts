@@ -55,6 +55,16 @@ export default defineConfig({
           hookTimeout: 1_200_000,
         },
       },
+      // The same, in a machine that counts instructions, which takes five times as long.
+      {
+        test: {
+          name: "instructions",
+          include: ["test/vm/instructions/*.test.ts"],
+          fileParallelism: false,
+          testTimeout: 600_000,
+          hookTimeout: 1_200_000,
+        },
+      },
     ],
   },
 });

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * What the programs at a parent are measured against: one that finds the IP header and looks an address up by longest prefix, the
- * source or the destination, and does nothing with it.
+ * source or the destination, and does nothing with it. And what a measurement itself is measured by.
  */
 #include "maps.h"
 #include <bpf/bpf_endian.h>
@@ -61,4 +61,33 @@ SEC("tcx/egress")
 int by_source(struct __sk_buff *skb)
 {
 	return lookup(skb, true);
+}
+
+/* No more than to be run. */
+SEC("tcx/egress")
+int nothing(struct __sk_buff *skb)
+{
+	(void)skb;
+	return TCX_NEXT;
+}
+
+/* As many instructions and no other, one of the machine's each: what is measured of them must differ by their number. */
+#define ADDITIONS(count) asm volatile(".rept " #count "\n%0 += 1\n.endr" : "+r"(sum))
+
+SEC("tcx/egress")
+int additions_100(struct __sk_buff *skb)
+{
+	__u64 sum = skb->len;
+
+	ADDITIONS(100);
+	return sum;
+}
+
+SEC("tcx/egress")
+int additions_1100(struct __sk_buff *skb)
+{
+	__u64 sum = skb->len;
+
+	ADDITIONS(1100);
+	return sum;
 }

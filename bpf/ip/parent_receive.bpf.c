@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /* What comes in at a parent, one family: a container's is counted; ICMP may be one's that is translated. */
 #include "../lib/icmp.h"
+#include "../lib/parent_count.h"
 #include "../lib/parent_filter.h"
-#include "../lib/segments.h"
-#include "../lib/tcp_control.h"
 
 /*
  * macvlan in mode bridge hands a packet for another container to its parent's receive path, and it is seen nowhere else
@@ -12,47 +11,46 @@
 __noinline int FAMILY_NAME(parent_sibling)(struct __sk_buff *skb)
 {
 	const struct ethhdr *eth = (void *)(long)skb->data;
-	ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
+	const ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
+	const struct parent_filter *filter;
 	const struct endpoint *sender;
-	struct endpoint_ref *ref;
-	address_t saddr;
+	const address_t *saddr;
+	__u32 zero = 0;
+	__u32 slot;
 
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
+	filter = bpf_map_lookup_elem(&parent_filter, &zero);
+	if (!filter || (void *)(ip + 1) > (void *)(long)skb->data_end)
 		return TCX_NEXT;
-	address_read(&saddr, SOURCE(ip));
-	ref = bpf_map_lookup_elem(&endpoint_addresses, &saddr);
-	sender = endpoint_on_parent(ref, skb->ifindex);
+	saddr = (const address_t *)SOURCE(ip);
+	sender = endpoint_of(owner_of(filter, saddr), saddr, &slot);
+	if (!sender || sender->bridge_ifindex != skb->ifindex || !(sender->flags & ENDPOINT_SIBLINGS))
+		return TCX_NEXT;
 	/* Anybody outside may write its address. */
-	if (!sender || !(sender->flags & ENDPOINT_SIBLINGS) || !mac_is(eth->h_source, sender->mac))
-		return TCX_NEXT;
-	count(skb, segment_headers_length(skb), ref->slot, DIRECTION_TRANSMIT, PATH_SLOW);
-	tcp_control(skb, ref->slot, SLOT_NONE);
+	if (mac_is(eth->h_source, sender->mac))
+		count_at_parent(skb, ip, &slot, NULL, PATH_SLOW);
 	return TCX_NEXT;
 }
 
 __noinline int FAMILY_NAME(parent_receive)(struct __sk_buff *skb)
 {
+	const ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
 	const struct parent_filter *filter;
 	const struct endpoint *receiver;
-	struct endpoint_ref *ref = NULL;
-	address_t daddr;
+	const address_t *daddr;
 	__u32 ifindex = skb->ifindex;
 	__u32 zero = 0;
-	ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
+	__u32 slot;
 
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return TCX_NEXT;
-	address_read(&daddr, DESTINATION(ip));
 	filter = bpf_map_lookup_elem(&parent_filter, &zero);
-	if (filter && filter_has(filter->endpoints, address_hash(&daddr)))
-		ref = bpf_map_lookup_elem(&endpoint_addresses, &daddr);
+	if (!filter || (void *)(ip + 1) > (void *)(long)skb->data_end)
+		return TCX_NEXT;
+	daddr = (const address_t *)DESTINATION(ip);
 	/* Read before the ways part: the compiler would keep its address instead, which the verifier takes for a changed context. */
 	barrier_var(ifindex);
-	receiver = endpoint_on_parent(ref, ifindex);
-	if (!receiver)
+	receiver = endpoint_of(owner_of(filter, daddr), daddr, &slot);
+	if (!receiver || receiver->bridge_ifindex != ifindex)
 		return PROTOCOL(ip) == ICMP_PROTOCOL ? icmp_deliver(skb) : TCX_NEXT;
-	count(skb, segment_headers_length(skb), ref->slot, DIRECTION_RECEIVE, PATH_SLOW);
-	tcp_control(skb, SLOT_NONE, ref->slot);
+	count_at_parent(skb, ip, NULL, &slot, PATH_SLOW);
 	if (receiver->flags & ENDPOINT_SIBLINGS)
 		return FAMILY_NAME(parent_sibling)(skb);
 	return TCX_NEXT;

@@ -25,6 +25,12 @@ static __always_inline bool ends_hold(const struct flow *flow)
 	return end_holds(flow->from_slot, flow->from_generation) && end_holds(flow->to_slot, flow->to_generation);
 }
 
+static __always_inline void mac_copy(__u8 *to, const __u8 *from)
+{
+	*(__u32 *)to = *(const __u32 *)from;
+	*(__u16 *)(to + 4) = *(const __u16 *)(from + 4);
+}
+
 static __always_inline bool mac_is(const __u8 *mac, const __u8 *other)
 {
 	return *(const __u32 *)mac == *(const __u32 *)other && *(const __u16 *)(mac + 4) == *(const __u16 *)(other + 4);

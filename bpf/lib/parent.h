@@ -69,8 +69,8 @@ static __always_inline int redirect_at_parent(struct __sk_buff *skb, const __u8 
 
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
 		return TCX_NEXT;
-	__builtin_memcpy(eth->h_dest, dest, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, source, ETH_ALEN);
+	mac_copy(eth->h_dest, dest);
+	mac_copy(eth->h_source, source);
 	skb->tc_index = FORWARDED;
 	return bpf_redirect(skb->ifindex, flags);
 }

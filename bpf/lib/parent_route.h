@@ -4,23 +4,24 @@
  */
 #pragma once
 
-#include "count.h"
 #include "parent.h"
+#include "parent_count.h"
 #include "parse.h"
-#include "refused.h"
-#include "segments.h"
-#include "tcp_control.h"
+#include "onward.h"
 
 /* A packet that leaves by a parent, and whose it is as far as that is known. */
 struct leaving {
-	address_t saddr;
-	address_t daddr;
-	const struct endpoint *sender;   /* on any */
-	const struct endpoint *receiver; /* on any */
-	__u32 from;                      /* slots; SLOT_NONE */
+	ip_header_t *ip;
+	const struct endpoint *sender;   /* on any, or NULL */
+	const struct endpoint *receiver; /* on any, or NULL */
+	__u32 from;                      /* slots */
 	__u32 to;
-	__u8 proto;
+	__u32 to_owner; /* of the destination: enum parent_owner */
 };
+
+/* The header's addresses, to be read where they are. */
+#define SOURCE_ADDRESS(ip) ((const address_t *)SOURCE(ip))
+#define DESTINATION_ADDRESS(ip) ((const address_t *)DESTINATION(ip))
 
 /* Inside one network the kernel, or the network's own router, goes on as it does. */
 static __always_inline bool is_routed(const struct endpoint *sender, const struct endpoint *receiver)
@@ -78,23 +79,17 @@ static __always_inline void hop(struct ipv6hdr *ip)
 static __always_inline int route_to(struct __sk_buff *skb, const struct leaving *leaving)
 {
 	const struct endpoint *receiver = leaving->receiver;
-	struct ethhdr *eth = (void *)(long)skb->data;
-	ip_header_t *ip = (void *)(eth + 1);
-	__u32 headers;
+	ip_header_t *ip = leaving->ip;
+	struct ethhdr *eth = (void *)ip - IP_OFFSET;
 
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return TCX_NEXT;
 	if (HOPS(ip) <= 1)
 		return REFUSED + REASON_TTL_EXPIRED;
 	if (exceeds(skb, ip, receiver->mtu))
 		return REFUSED + REASON_TOO_BIG;
 	hop(ip);
-	__builtin_memcpy(eth->h_dest, receiver->mac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, receiver->bridge_mac, ETH_ALEN);
-	headers = segment_headers_length(skb);
-	count(skb, headers, leaving->from, DIRECTION_TRANSMIT, PATH_FAST);
-	count(skb, headers, leaving->to, DIRECTION_RECEIVE, PATH_FAST);
-	tcp_control(skb, leaving->from, leaving->to);
+	mac_copy(eth->h_dest, receiver->mac);
+	mac_copy(eth->h_source, receiver->bridge_mac);
+	count_at_parent(skb, ip, &leaving->from, &leaving->to, PATH_FAST);
 	skb->tc_index = FORWARDED;
 	return bpf_redirect(receiver->bridge_ifindex, BPF_F_INGRESS);
 }
@@ -105,7 +100,7 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct leaving 
  */
 static __always_inline bool is_nobody(const struct leaving *leaving)
 {
-	const parent_subnet_t *subnet = subnet_of(&leaving->daddr);
+	const parent_subnet_t *subnet = subnet_of(DESTINATION_ADDRESS(leaving->ip));
 
 	return subnet && subnet->flags & PARENT_SUBNET_OWN && subnet->network != leaving->sender->network;
 }

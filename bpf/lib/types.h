@@ -700,16 +700,29 @@ struct parent_subnet_ipv6 {
 };
 
 /* How many values the hash of an address has in parent_filter (bpf/lib/parent_filter.h). */
-#define PARENT_FILTER_BITS 65536
-#define PARENT_FILTER_WORDS 2048
+#define PARENT_FILTER_HASHES 65536
+/* How many of the host's addresses have a number there. */
+#define PARENT_FILTER_HOSTS 256
+
+/* Whose an address of a hash may be, if it is anybody's at a parent. */
+enum parent_owner {
+	PARENT_OWNER_NOBODY = 0,
+	PARENT_OWNER_ENDPOINT = 0x4000, /* and its slot, which is less */
+	PARENT_OWNER_HOST = 0x8000,     /* and the address's number */
+	PARENT_OWNER_ASK = 0xffff,      /* either, and more than one's: endpoint_addresses and host_addresses know */
+};
 
 /*
- * Which addresses may be endpoints' on parents, and which the host's: a bit for each hash. Where it is not set the packet needs no
- * lookup in endpoint_addresses or host_addresses; most packets that pass a parent are nobody's of these.
+ * Who has an address, of the endpoints on parents and the host, by its hash: most packets that pass a parent are nobody's of these, and
+ * of the others nearly all are found without a lookup in a hash table. Who is found has the address in its own record: that is compared.
  */
 struct parent_filter {
-	__u32 endpoints[PARENT_FILTER_WORDS];
-	__u32 hosts[PARENT_FILTER_WORDS];
+	__u16 owners[PARENT_FILTER_HASHES]; /* enum parent_owner */
+	/* The host's by number: each is in one of the two, and zero in the other. */
+	struct ipv4_address hosts_ipv4[PARENT_FILTER_HOSTS];
+	struct ipv6_address hosts_ipv6[PARENT_FILTER_HOSTS];
+	/* 1 for the first 16 bits of IPv4 subnets of routed networks, and for the third 16 of IPv6's. */
+	__u8 subnets[PARENT_FILTER_HASHES];
 };
 
 /* As much of a packet as an ICMP error bears at most (RFC 1812, 4.3.2.3; RFC 4443, 2.4 (c)), in 32-bit words, and one more. */

@@ -124,8 +124,7 @@ export class Applier {
     const wanted = wantedAttachments(changes, plan);
     let removed = this.#remove(changes);
     removed += this.#detach(wanted, present);
-    this.#filter(changes, plan);
-    let added = ahead + this.#add(changes);
+    let added = ahead + this.#add(changes, plan);
     deleteStaleUdp(freshUdpPorts(changes, plan), this.log);
     const slotsRead = this.#slotsInUse;
     this.#slotsInUse = last + 1;
@@ -202,7 +201,7 @@ export class Applier {
     this.log.debug({ addresses: [...addresses] }, "endpoints removed, their conntrack entries deleted");
   }
 
-  #add(changes: Changes): number {
+  #add(changes: Changes, plan: Plan): number {
     // Counted on first: whatever happens from here, no generation is given twice.
     if (changes.nextGeneration !== undefined) {
       const control = this.maps.control.get(0) ?? { epoch: 0, policy: 0 };
@@ -220,6 +219,8 @@ export class Applier {
     for (const name of FILLED_MAPS) added += this.#write(name, changes.maps[name].write);
     // What points to a new one holds with this one write: nothing comes about that knows only half of it, a flow not its published port.
     for (const { slot, endpoint } of fresh) this.maps.endpoints.set(slot, endpoint);
+    // It says in which slot an address's endpoint is.
+    this.#filter(changes, plan);
     for (const planned of changes.placement.homeless) {
       this.#full("endpoints", 1, `container ${planned.container} on network ${planned.network}`, SLOW);
     }
@@ -231,12 +232,12 @@ export class Applier {
     return added;
   }
 
-  /** Before the endpoints that it is to let the programs find. */
-  #filter({ placement }: Changes, { hostAddresses }: Plan): void {
+  #filter({ placement }: Changes, { hostAddresses, parentSubnets }: Plan): void {
     const { parent_filter: map } = this.maps;
-    const endpoints = [...placement.kept, ...placement.placed].map(({ endpoint }) => endpoint);
-    const bits = map.value.encode(parentFilter(endpoints, hostAddresses));
-    if (map.kernel.get(map.key.encode(0))?.equals(bits) !== true) map.kernel.set(map.key.encode(0), bits);
+    const endpoints = [...placement.kept, ...placement.placed];
+    const subnets = parentSubnets.map(({ subnet }) => subnet);
+    const filter = map.value.encode(parentFilter(endpoints, hostAddresses, subnets));
+    if (map.kernel.get(map.key.encode(0))?.equals(filter) !== true) map.kernel.set(map.key.encode(0), filter);
   }
 
   #write(name: FilledMap, entries: RawEntry[]): number {

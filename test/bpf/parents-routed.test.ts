@@ -1,7 +1,6 @@
 // Networks on parents of which both are routed; ICMP errors of the router between them; containers that are announced.
 
 import { describe, expect, test } from "vitest";
-import { ParentSubnetFlags } from "../../src/generated/types.js";
 import { type Address, FAMILIES, parseAddress } from "../../src/ip.js";
 import { useDatapath } from "./lib/datapath.js";
 import { mac } from "./lib/host.js";
@@ -31,15 +30,9 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
       on.put("one", from === undefined ? {} : { route: from });
       const { mtu = 1500 } = changes;
       on.put("two", { parent: datapath.device.uplink1, mtu, ...(to === undefined ? {} : { route: to }) });
-      const subnet = (prefixLength: number, network: Address, number: number) =>
-        datapath.write(
-          on.mapName("parent_subnets"),
-          { prefixLength, network },
-          { network: number, flags: ParentSubnetFlags.OWN, router: host },
-        );
       // The second's lies within the first's: the longest prefix counts.
-      subnet(family === 4 ? 24 : 64, family === 4 ? "192.168.0.0" : "2001:db8:a0::", 1);
-      for (const address of [two, nobody]) subnet(bits, address, 2);
+      on.putSubnet(family === 4 ? "192.168.0.0" : "2001:db8:a0::", family === 4 ? 24 : 64, 1);
+      for (const address of [two, nobody]) on.putSubnet(address, bits, 2);
     };
     const toTwo = (spec: Partial<PacketSpec> = {}) => on.sends({ destination: two, ...spec });
     const dropped = () =>
@@ -188,8 +181,7 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
 
       test("nor is anything said for a subnet that others are in as well", () => {
         put();
-        const key = { prefixLength: bits, network: nobody };
-        datapath.write(on.mapName("parent_subnets"), key, { network: 2, flags: 0, router: host });
+        on.putSubnet(nobody, bits, 2, 0);
         expect(on.sends({ destination: nobody }).verdict).toBe("next");
       });
 

@@ -6,7 +6,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../lab/lib/paths.js";
-import { type InsideTest, only, runInside } from "./lib/inside.js";
+import { failures, type InsideTest, only, runInside } from "./lib/inside.js";
 import { findKernel, type Kernel, seriesToTest } from "./lib/kernel.js";
 import { Vm } from "./lib/vm.js";
 
@@ -24,15 +24,9 @@ const programTests = [
     "learned-only",
     "learning",
   ],
-  ...["live", "masquerade", "parents", "parents-routed"],
+  ...["live", "masquerade", "parent-filter", "parents", "parents-routed"],
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];
-
-/** With file and titles, and what failed: readable when it is not empty. */
-const failures = (tests: readonly InsideTest[]) =>
-  tests
-    .filter(({ passed }) => !passed)
-    .map(({ file, titles, why }) => `${file}: ${titles.join(" > ")}: ${why}`);
 
 /** The tests of before, those that were run again as they are now. */
 function updated(before: readonly InsideTest[], now: readonly InsideTest[]): InsideTest[] {

@@ -6,6 +6,7 @@ import {
   EndpointIpFlags,
   EndpointIpParentFlags,
   EndpointParentFlags,
+  ParentSubnetFlags,
 } from "../../../src/generated/types.js";
 import { type Address, ANY, FAMILIES, type Family, parseAddress, parseMac } from "../../../src/ip.js";
 import type { Datapath, Run, RunOptions } from "./datapath.js";
@@ -34,6 +35,9 @@ export interface ChildChanges {
   route?: number;
   announce?: boolean;
   mtu?: number;
+  /** Instead of its own in the test's family, and in the other. */
+  address?: Address;
+  otherAddress?: Address;
   /** On macvlan, in mode bridge or another: with a MAC of its own, childMac. */
   macvlan?: "bridge" | "private";
 }
@@ -53,6 +57,8 @@ export class OnParent extends FamilyDatapath {
   put(name: "one" | "two" = "one", changes: ChildChanges = {}): Endpoint {
     const { host = true, masquerade = false, published = false, macvlan } = changes;
     const { route, announce = false } = changes;
+    const addressIn = (family: Family) =>
+      (family === this.family ? changes.address : changes.otherAddress) ?? child[family][name];
     const parent = changes.parent ?? this.datapath.device.uplink0;
     const flags =
       (masquerade ? EndpointIpFlags.MASQUERADE : 0) | (announce ? EndpointIpParentFlags.ANNOUNCE : 0);
@@ -69,22 +75,43 @@ export class OnParent extends FamilyDatapath {
         (macvlan === "bridge" ? EndpointFlags.SIBLINGS : 0),
       mac: parseMac(macvlan === undefined ? mac.uplink : childMac[name]) ?? new Uint8Array(6),
       bridgeMac: parseMac(mac.uplink) ?? new Uint8Array(6),
-      ipv4: { address: child[4][name], snatAddress: ANY[4], flags },
-      ipv6: { address: child[6][name], snatAddress: ANY[6], flags },
+      ipv4: { address: addressIn(4), snatAddress: ANY[4], flags },
+      ipv6: { address: addressIn(6), snatAddress: ANY[6], flags },
     });
     this.#writeFilter();
     return endpoint;
+  }
+
+  /** Puts a subnet of a routed network's there, by its number; its router is the host. */
+  putSubnet(
+    network: Address,
+    prefixLength: number,
+    number: number,
+    flags: number = ParentSubnetFlags.OWN,
+  ): void {
+    const router = this.address.host;
+    this.datapath.write(
+      this.mapName("parent_subnets"),
+      { prefixLength, network },
+      { network: number, flags, router },
+    );
+    this.#writeFilter();
   }
 
   /** As the control plane writes it, of what the other maps hold. */
   #writeFilter(): void {
     const endpoints = this.datapath
       .entries<Address, { slot: number }>("endpoint_addresses_ipv4")
-      .map(({ value }) => this.datapath.endpoint(value.slot));
+      .map(({ value: { slot } }) => ({ slot, endpoint: this.datapath.endpoint(slot) }));
     const hosts = FAMILIES.flatMap((family) =>
       this.datapath.entries<Address, number>(`host_addresses_ipv${family}`).map(({ key }) => key),
     );
-    this.datapath.write("parent_filter", 0, parentFilter(endpoints, hosts));
+    const subnets = FAMILIES.flatMap((family) =>
+      this.datapath
+        .entries<{ prefixLength: number; network: Address }, unknown>(`parent_subnets_ipv${family}`)
+        .map(({ key: { network, prefixLength } }) => `${network}/${prefixLength}`),
+    );
+    this.datapath.write("parent_filter", 0, parentFilter(endpoints, hosts, subnets));
   }
 
   /** What leaves by the parent: of the host's own unless told otherwise. */

@@ -15,6 +15,12 @@ export interface InsideTest {
   readonly why?: string;
 }
 
+/** Those that failed with file and titles, and why: readable when it is not empty. */
+export const failures = (tests: readonly InsideTest[]): string[] =>
+  tests
+    .filter(({ passed }) => !passed)
+    .map(({ file, titles, why }) => `${file}: ${titles.join(" > ")}: ${why}`);
+
 /** Only tests with this in their titles, inside; all when empty. */
 export const only = process.env.FAIRWAY_VM_TESTS ?? "";
 
@@ -63,15 +69,19 @@ export async function runInside(vm: Vm, project: string, options: SuiteOptions):
     // Everything takes its time there; what waits for something waits longer.
     { timeout: options.timeout, env: { FAIRWAY_LAB_PATIENCE: "6" } },
   );
-  let text: string;
+  let text: string | undefined;
   try {
     text = vm.file(report);
   } catch {
-    throw new Error(`no report of ${project}: ${(result.stderr || result.stdout).slice(-4000)}`);
+    // None was written.
   }
+  const results = text === undefined ? [] : (JSON.parse(text) as Report).testResults;
+  // A runner that could not start its workers writes a report too.
+  if (results.length === 0)
+    throw new Error(`no report of ${project}: ${(result.stderr || result.stdout).slice(-4000)}`);
   // What fails as a whole, in a hook, says so nowhere else.
   const said = result.stderr.trim().split("\n").slice(-40).join("\n");
-  return (JSON.parse(text) as Report).testResults.flatMap((file) => testsOf(file, said));
+  return results.flatMap((file) => testsOf(file, said));
 }
 
 function testsOf(
