@@ -4,9 +4,9 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Control, PolicyFlags, SourceVerdict } from "../../src/generated/types.js";
-import { FAMILIES } from "../../src/ip.js";
+import { type Address, FAMILIES, parseAddress } from "../../src/ip.js";
 import { useDatapath } from "./lib/datapath.js";
-import { mac } from "./lib/host.js";
+import { addresses, ip, mac } from "./lib/host.js";
 import { attached, sendOutside } from "./lib/live.js";
 import { frame } from "./lib/packet.js";
 import { OnParent } from "./lib/parent.js";
@@ -78,3 +78,46 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
     });
   },
 );
+
+/*
+ * ipvlan in its routed modes takes what is for the host's address to be on the parent's link, where the parent has not got it, and has the
+ * host look for itself there.
+ */
+describe("the host that looks for an address of its own by a parent", () => {
+  const { host, hostSecond } = addresses[4];
+  const request = (sender: Address, target: Address) => {
+    const bytes = (address: Address) => Buffer.from(parseAddress(address) ?? []);
+    return Buffer.concat([
+      Buffer.from(`ffffffffffff${mac.uplink}0806`.replaceAll(":", ""), "hex"),
+      Buffer.from([0, 1, 8, 0, 6, 4, 0, 1]),
+      Buffer.from(mac.uplink.replaceAll(":", ""), "hex"),
+      bytes(sender),
+      Buffer.alloc(6),
+      bytes(target),
+    ]);
+  };
+  const known = () => execFileSync("ip", ["neigh", "show", "to", host, "dev", "uplink0"]).toString();
+  afterEach(() => ip(`neigh del ${host} dev uplink0`));
+
+  test.each([
+    ["the same", host],
+    ["another", hostSecond],
+  ])("under %s is told the parent's MAC", async (_, sender) => {
+    ip(`neigh replace ${host} lladdr 02:00:00:00:00:99 dev uplink0 nud stale`);
+    // The kernel believes nothing else for a second.
+    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await attached(datapath, [["parent_egress", device.uplink0, "egress"]], async () => {
+      sendByUplink(request(sender, host));
+      await vi.waitFor(() => expect(known()).toContain(mac.uplink), { timeout: 3000 });
+    });
+  });
+
+  test("may have announced it: that goes on as it is", () => {
+    ip(`neigh replace ${host} lladdr 02:00:00:00:00:99 dev uplink0 nud stale`);
+    const { verdict, bytes, before } = datapath.run("parent_egress", "uplink0", request(host, host), {
+      arrivedBy: null,
+    });
+    expect(verdict).toBe("next");
+    expect(bytes).toEqual(before);
+  });
+});

@@ -120,6 +120,8 @@ async function withFairway(alone: Answers): Promise<Answers> {
       set(`${name} -> host`, family.of(await lab.engine.container(name)));
       set(`host -> ${name}`, family.addresses.host);
     }
+    // By the route to l3s's subnet, which leads to whoever else is in it.
+    set("host -> neighbour@3", family.addresses.host);
     for (const name of makesConnections(fairway) ? ["one", "two"] : [])
       for (const to of ["client", "neighbour"]) set(`${name} -> ${to}`, family.addresses.host);
   }
