@@ -57,6 +57,11 @@ describe("ipvlan l3 on two parents, one without an address", () => {
     expect(taken.transmit.fast).toBeGreaterThanOrEqual(10);
   });
 
+  it.each(families)("host and containers reach each other, $name", async (family) => {
+    for (const name of ["in-one", "in-two"])
+      await expectHostReaches(guest.lab, await container(name), family);
+  });
+
   // The second's parent has no address in whose name it could be told, nor has its network a gateway.
   it.each(
     families.flatMap((family) => [
