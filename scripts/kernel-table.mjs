@@ -16,6 +16,7 @@ import { kernelSeries } from "./lib/versions.mjs";
  * @property {string} file
  * @property {string[]} titles
  * @property {boolean} passed
+ * @property {true} [skipped] what this kernel can't do
  */
 
 /**
@@ -25,14 +26,17 @@ import { kernelSeries } from "./lib/versions.mjs";
  * @property {{ programs?: Test[], lab?: Test[] }} found
  */
 
-/** @param {string} series @returns {Report} */
+/** @param {string} series @returns {Report | undefined} undefined: it has not been tested here */
 function report(series) {
   const path = join(buildDir, "test-reports", `kernel-${series}.json`);
-  if (!existsSync(path)) {
-    const remedy = "run `npm run test:vm`, then this again";
-    throw new Failure(`kernel ${series} has not been tested here`, { remedy });
-  }
-  return JSON.parse(readFileSync(path, "utf8"));
+  return existsSync(path) ? JSON.parse(readFileSync(path, "utf8")) : undefined;
+}
+
+/** The last runs in machines. @returns {Report[]} */
+function reportsOfBooted() {
+  const reports = kernelSeries.map(report).filter((one) => one !== undefined);
+  if (reports.length > 0) return reports;
+  throw new Failure("no kernel has been tested here", { remedy: "run `npm run test:vm`, then this again" });
 }
 
 /**
@@ -94,9 +98,10 @@ function byNumber(a, b) {
  */
 function row(name, reports, select) {
   const cells = reports.map((one) => {
-    const tests = select(one);
+    const all = select(one);
+    const tests = all.filter(({ skipped }) => !skipped);
     const passed = tests.filter((test) => test.passed).length;
-    if (tests.length === 0) return "not tested";
+    if (tests.length === 0) return all.length > 0 ? "can't be" : "not tested";
     return passed === tests.length ? "yes" : `**no** (${passed} of ${tests.length})`;
   });
   return `| ${[name, ...cells].join(" | ")} |`;
@@ -150,7 +155,8 @@ export function kernelTable(reports) {
       );
     }),
     "",
-    "Programs are attached by TCX from Linux 6.6 on, by clsact before.",
+    "Programs are attached by TCX from Linux 6.6 on, by clsact before. Where a kernel's conntrack functions don't fit each other (Debian's 7.3)",
+    "connections are only learned: what has to be made by the programs can't be there, and what begins with that is not tested.",
     "",
   ].join("\n");
 }
@@ -158,7 +164,7 @@ export function kernelTable(reports) {
 if (isMain(import.meta.url)) {
   await main(() => {
     const path = join(root, "docs", "kernels.md");
-    const booted = kernelSeries.map(report);
+    const booted = reportsOfBooted();
     writeFileSync(path, kernelTable([...booted, ...reportOfThis(booted)].sort(byNumber)));
     console.log(path);
   });

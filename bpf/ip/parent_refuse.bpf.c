@@ -46,7 +46,7 @@ __noinline int FAMILY_NAME(parent_refuse)(struct __sk_buff *skb, __u32 reason)
 	slot = from->slot;
 	count_reason(skb, slot, DIRECTION_TRANSMIT, VERDICT_DROP, reason);
 	own = subnet_of(&saddr);
-	if (!own || !icmp_may_answer(skb, &header) || !may_tell(&saddr, reason))
+	if (!own || address_is_zero(&own->router) || !icmp_may_answer(skb, &header) || !may_tell(&saddr, reason))
 		return TC_ACT_SHOT;
 	router = own->router;
 	to = bpf_map_lookup_elem(&endpoint_addresses, &daddr);

@@ -49,6 +49,26 @@ static __always_inline struct arp_frame *arp_request(struct __sk_buff *skb)
 	return arp;
 }
 
+/*
+ * For an address of the host's own, which the host never looks for by a device, but ipvlan does in modes l3 and l3s, for a container that
+ * sends to the host by a parent without that address. It is told the parent's own MAC, by which parent_egress gets the packet. What is
+ * sent to announce an address looks the same: the request goes on as well.
+ */
+static __always_inline int arp_for_own(struct __sk_buff *skb, struct arp_frame *arp)
+{
+	struct arp_frame request = *arp;
+	__u8 own[ETH_ALEN];
+
+	__builtin_memcpy(own, request.sender_mac, ETH_ALEN);
+	arp_answer(arp, own);
+	__builtin_memcpy(arp->eth.h_dest, own, ETH_ALEN);
+	skb->tc_index = FORWARDED;
+	bpf_clone_redirect(skb, skb->ifindex, BPF_F_INGRESS);
+	skb->tc_index = 0;
+	bpf_skb_store_bytes(skb, 0, &request, sizeof(request), 0);
+	return TCX_NEXT;
+}
+
 /* A request that leaves by a parent: answered from here if host and container ask for each other. Returns the program's verdict. */
 static __noinline __attribute__((unused)) int arp_at_parent(struct __sk_buff *skb)
 {
@@ -62,13 +82,15 @@ static __noinline __attribute__((unused)) int arp_at_parent(struct __sk_buff *sk
 		return TCX_NEXT;
 	sender = arp->sender;
 	target = arp->target;
+	asked.from_host = bpf_map_lookup_elem(&host_addresses_ipv4, &sender);
+	asked.for_host = bpf_map_lookup_elem(&host_addresses_ipv4, &target);
+	if (asked.from_host && asked.for_host)
+		return arp_for_own(skb, arp);
 	/* It only looks whether somebody else has it (RFC 5227). */
 	if (!sender.word[0] || sender.word[0] == target.word[0])
 		return TCX_NEXT;
 	__builtin_memcpy(asker, arp->sender_mac, ETH_ALEN);
 	asked.asker = asker;
-	asked.from_host = bpf_map_lookup_elem(&host_addresses_ipv4, &sender);
-	asked.for_host = bpf_map_lookup_elem(&host_addresses_ipv4, &target);
 	asked.sender = endpoint_on_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &sender), skb->ifindex);
 	asked.target = endpoint_on_any_parent(bpf_map_lookup_elem(&endpoint_addresses_ipv4, &target));
 	mac = solicited_mac(&asked);

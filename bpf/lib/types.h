@@ -690,7 +690,7 @@ enum parent_subnet_flags {
 struct parent_subnet_ipv4 {
 	__u32 network;              /* struct endpoint's */
 	__u32 flags;                /* enum parent_subnet_flags */
-	struct ipv4_address router; /* in whose name its containers get ICMP errors */
+	struct ipv4_address router; /* in whose name its containers get ICMP errors; 0: they get none */
 };
 
 struct parent_subnet_ipv6 {

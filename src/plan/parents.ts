@@ -4,6 +4,7 @@ import { isUp } from "../host/devices.js";
 import type { HostState } from "../host/state.js";
 import {
   type Address,
+  ANY,
   FAMILIES,
   type Family,
   isUnicast,
@@ -274,8 +275,8 @@ function planSubnets(networks: readonly OnParent[], host: HostState): PlannedPar
     for (const family of FAMILIES) {
       for (const { cidr, gateway } of family === 4 ? network.subnets4 : network.subnets6) {
         const subnet = networkOfCidr(cidr);
-        const router = globalAddresses(host, parent.ifindex, family)[0]?.address ?? gateway;
-        if (router === undefined) continue;
+        const router =
+          globalAddresses(host, parent.ifindex, family)[0]?.address ?? gateway ?? hostAddress(host, family);
         const shared = host.addresses.some((own) => {
           const link = networkOf(own.address, own.prefixLength);
           return (
@@ -288,6 +289,13 @@ function planSubnets(networks: readonly OnParent[], host: HostState): PlannedPar
     }
   }
   return planned.sort((a, b) => compareText(a.subnet, b.subnet));
+}
+
+/** One under which the host is known: by preference where it has a default route. ANY: it has none. */
+function hostAddress(host: HostState, family: Family): Address {
+  const outside = host.defaultRoutes.filter((route) => route.family === family).map(({ oif }) => oif);
+  const devices = [...outside, ...host.links.map(({ ifindex }) => ifindex)];
+  return devices.flatMap((ifindex) => globalAddresses(host, ifindex, family))[0]?.address ?? ANY[family];
 }
 
 /** The first four bytes of its id. */

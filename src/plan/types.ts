@@ -108,7 +108,7 @@ export interface PlannedParentSubnet {
   network: number;
   /** Nobody but containers has its addresses: who sends to one that none has is told so. */
   own: boolean;
-  /** In whose name its containers are told what can't be delivered. */
+  /** In whose name its containers are told what can't be delivered; ANY: they aren't. */
   router: Address;
 }
 

@@ -1,7 +1,8 @@
 // Networks on parents of which both are routed; ICMP errors of the router between them; containers that are announced.
 
 import { describe, expect, test } from "vitest";
-import { type Address, FAMILIES, parseAddress } from "../../src/ip.js";
+import { ParentSubnetFlags } from "../../src/generated/types.js";
+import { type Address, ANY, FAMILIES, parseAddress } from "../../src/ip.js";
 import { useDatapath } from "./lib/datapath.js";
 import { mac } from "./lib/host.js";
 import { frame, moreFragments, type PacketSpec } from "./lib/packet.js";
@@ -167,6 +168,15 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
           code: family === 4 ? 1 : 3,
           about: about(run),
         });
+        expect(datapath.reasons("drop")).toEqual({ unreachable: 1 });
+      });
+
+      test("without an address in whose name it could be told it is dropped all the same", () => {
+        put();
+        const [prefixLength, network] = family === 4 ? [24, "192.168.0.0"] : [64, "2001:db8:a0::"];
+        const subnet = { network: 1, flags: ParentSubnetFlags.OWN, router: ANY[family] };
+        datapath.write(on.mapName("parent_subnets"), { prefixLength, network }, subnet);
+        expect(on.sends({ destination: nobody }).verdict).toBe("drop");
         expect(datapath.reasons("drop")).toEqual({ unreachable: 1 });
       });
 

@@ -12,6 +12,7 @@ import {
   echo,
   expectHostApart,
   expectHostReaches,
+  needsConnectionsMade,
   pings,
   runServing,
   seenAs,
@@ -83,7 +84,8 @@ onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, oneEngine: true, bef
     expect(byNeighbour.transmit.slow).toBeGreaterThanOrEqual(10);
   });
 
-  it.each(families)("a port of the parent's leads to it, $name", async (family) => {
+  it.for(families)("a port of the parent's leads to it, $name", async (family, context) => {
+    needsConnectionsMade(stage.fairway, context);
     const { lab, fairway } = stage;
     for (const [peer, address] of [
       [lab.neighbour, family.addresses.neighbour],

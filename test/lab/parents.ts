@@ -1,10 +1,18 @@
 // Containers on ipvlan and macvlan: on the lab's own LAN, and what is asked of them and the host.
 
-import { expect } from "vitest";
+import { expect, type TestContext } from "vitest";
 import { addressOf, type TcpAnswer, type UdpAnswer } from "./answers.js";
 import type { Family } from "./families.js";
 import { families } from "./families.js";
-import { addresses, addresses6, type Container, type Lab, type Namespace, until } from "./lib/index.js";
+import {
+  addresses,
+  addresses6,
+  type Container,
+  type Fairway,
+  type Lab,
+  type Namespace,
+  until,
+} from "./lib/index.js";
 
 /** Where every container and host of these suites serves, by TCP and UDP. */
 export const echo = 7000;
@@ -79,4 +87,15 @@ export async function expectHostApart(lab: Lab, container: Container): Promise<v
     expect(await pings(lab.host, family.of(container), 1)).toBe(false);
     expect(await pings(container.namespace, family.addresses.host, 1)).toBe(false);
   }
+}
+
+/**
+ * Whether the programs make connections. Where the kernel's functions for that don't fit each other nobody else does it for containers on
+ * parents: they are neither masqueraded nor published, and fairway says so.
+ */
+export const makesConnections = (fairway: Fairway): boolean => !fairway.log.includes("connections_learned");
+
+/** For what has to be masqueraded or published. A kernel of test/vm on which it may be skipped is named there. */
+export function needsConnectionsMade(fairway: Fairway, { skip }: TestContext): void {
+  skip(!makesConnections(fairway), "this kernel's connections are only learned");
 }

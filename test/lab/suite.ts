@@ -9,6 +9,7 @@ import {
   type Fairway,
   type ImageName,
   type Lab,
+  patience,
 } from "./lib/index.js";
 
 /** What the tests of a suite work with; filled before the first of them. */
@@ -44,8 +45,8 @@ export function onEveryEngine(title: string, options: SuiteOptions, tests: (stag
       await stage.lab.engine.images(...images);
       await before?.(stage.lab);
       if (fairway) stage.fairway = await stage.lab.fairway({ args });
-    }, 120_000);
-    afterAll(() => stage.lab?.dispose(), 60_000);
+    }, 120_000 * patience);
+    afterAll(() => stage.lab?.dispose(), 60_000 * patience);
     tests(filledLater(stage));
   });
 }

@@ -6,11 +6,11 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { root } from "../lab/lib/paths.js";
-import { failures, type InsideTest, only, runInside } from "./lib/inside.js";
+import { failures, type InsideTest, only, patience, runInside } from "./lib/inside.js";
 import { findKernel, type Kernel, seriesToTest } from "./lib/kernel.js";
 import { Vm } from "./lib/vm.js";
 
-const minutes = (count: number) => count * 60_000;
+const minutes = (count: number) => count * 60_000 * patience;
 
 /** cost.test.ts compares with figures of another kernel's verifier. */
 const programTests = [
@@ -24,8 +24,23 @@ const programTests = [
     "learned-only",
     "learning",
   ],
-  ...["live", "masquerade", "parent-filter", "parents", "parents-routed"],
+  ...["live", "masquerade", "parent-filter", "parents", "parents-live", "parents-routed"],
   ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
+];
+
+/**
+ * Kernels whose conntrack functions don't fit each other (src/datapath/programs.ts): connections are only learned there. What begins with one
+ * that the programs have made can't be shown of them.
+ */
+const learnOnly: readonly string[] = ["7"];
+const programTestsThere = [
+  "bridge",
+  "learned-only",
+  "learning",
+  "parents-live",
+  "parents-routed",
+  "policy",
+  "xdp",
 ];
 
 /** The tests of before, those that were run again as they are now. */
@@ -50,6 +65,8 @@ async function keep(report: Kernel & { found: Record<string, readonly InsideTest
 
 describe.each(seriesToTest())("kernel %s", (series) => {
   const found: Record<string, readonly InsideTest[]> = {};
+  const onlyLearns = learnOnly.includes(series);
+  const programs = onlyLearns ? programTestsThere : programTests;
   let kernel: Kernel;
   let vm: Vm;
   beforeAll(async () => {
@@ -68,14 +85,14 @@ describe.each(seriesToTest())("kernel %s", (series) => {
     async () => {
       // As `fairway run` does before it loads them.
       await vm.run(["modprobe", "--all", "nf_conntrack", "nf_nat"]);
-      const files = programTests.map((name) => `bpf/${name}.test`);
+      const files = programs.map((name) => `bpf/${name}.test`);
       found.programs = await runInside(vm, "bpf", {
         files,
         namespaced: true,
         timeout: minutes(30),
       });
       expect(failures(found.programs)).toEqual([]);
-      if (!only) expect(new Set(found.programs.map(({ file }) => file))).toEqual(new Set(programTests));
+      if (!only) expect(new Set(found.programs.map(({ file }) => file))).toEqual(new Set(programs));
     },
     minutes(31),
   );
@@ -83,8 +100,10 @@ describe.each(seriesToTest())("kernel %s", (series) => {
   it(
     "an engine's containers are reached, and reach the outside, on the fast path",
     async () => {
-      found.lab = await runInside(vm, "guest", { timeout: minutes(45) });
+      found.lab = await runInside(vm, "guest", { timeout: minutes(45), maySkip: onlyLearns });
       expect(failures(found.lab)).toEqual([]);
+      // A newer package of the series may be able to.
+      if (!only) expect(found.lab.some(({ skipped }) => skipped)).toBe(onlyLearns);
       expect(found.lab.length).toBeGreaterThan(only ? 0 : 10);
     },
     minutes(46),

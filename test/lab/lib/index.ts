@@ -24,5 +24,5 @@ export { createDirectLab, createLab, type DirectLab, type Lab } from "./lab.js";
 export { difference, fastShare, Metrics, type PathCounts, pathCounts } from "./metrics.js";
 export { createNamespace, joinByVeth, Namespace } from "./namespace.js";
 export { agent, cacheDir, root } from "./paths.js";
-export { Background, CommandError, type Result, run, sleep, until } from "./process.js";
+export { Background, CommandError, patience, type Result, run, sleep, until } from "./process.js";
 export { addresses, addresses6, type Hosts } from "./topology.js";

@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 
 /** Times to wait are this much longer: on a machine whose processor is emulated everything takes its time (test/vm). */
-const patience = Number(process.env.FAIRWAY_LAB_PATIENCE ?? 1);
+export const patience = Number(process.env.FAIRWAY_LAB_PATIENCE ?? 1);
 
 /** What a finished program left. */
 export interface Result {

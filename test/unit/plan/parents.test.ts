@@ -172,6 +172,18 @@ describe("networks that are routed", () => {
     expect(planned([l3], []).parentSubnets).toEqual([]);
   });
 
+  it("are told things in the name of another address of the host's where neither parent nor network has one, or not at all", () => {
+    const bare = {
+      ...second,
+      subnets4: [{ cidr: "192.168.5.0/24" }],
+      subnets6: [{ cidr: "2001:db8:a5::/64" }],
+    };
+    const routers = (change: Partial<HostState> = {}) =>
+      planned([bare], [], { ...host(), ...change }).parentSubnets.map(({ router }) => router);
+    expect(routers()).toEqual(["198.18.0.5", "2001:db8::5"]);
+    expect(routers({ addresses: [] })).toEqual(["0.0.0.0", "::"]);
+  });
+
   it("say of a subnet that others are in that it is not theirs alone", () => {
     const shared = { ...l3, ...label, subnets4: [{ cidr: "198.18.0.0/24" }], subnets6: [] };
     const l2 = network(3, { parent: "eth0", ipvlan_mode: "l2" }, { subnets4: [{ cidr: "192.168.7.0/24" }] });

@@ -3,18 +3,19 @@
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { families } from "../../lab/families.js";
-import { createLab, type Fairway, type Lab, until } from "../../lab/lib/index.js";
+import { until } from "../../lab/lib/index.js";
 import {
   asks,
   createLanNetwork,
   echo,
   expectHostApart,
   expectHostReaches,
+  needsConnectionsMade,
   pings,
   runServing,
   seenAs,
-  serve,
 } from "../../lab/parents.js";
+import { useParents } from "./parents.js";
 
 /** The subnets of the routed modes; the lab's router knows nothing of them. */
 const routed = [
@@ -22,55 +23,42 @@ const routed = [
   { ip: "192.168.1.", ip6: "2001:db8:a1::" },
 ] as const;
 
-let lab: Lab;
-let fairway: Fairway;
-beforeAll(async () => {
-  // 20.10 does not know l3s.
-  lab = await createLab({ kind: "29", ipv6: true });
-  await lab.engine.images("busybox");
-  for (const at of [lab.host, lab.neighbour, lab.client]) await serve(at, lab);
-  fairway = await lab.fairway();
-});
-afterAll(() => lab?.dispose());
-
-const container = (name: string) => lab.engine.container(name);
+const guest = useParents();
+const { container, remove } = guest;
 
 /** Several subnets on one parent, as the README's users have them. */
 const createRoutedNetwork = (mode: string, ...args: readonly string[]) =>
-  lab.engine.createNetwork(
+  guest.lab.engine.createNetwork(
     mode,
     ...["-d", "ipvlan", "-o", "parent=eth0", "-o", `ipvlan_mode=${mode}`, "--ipv6"],
     ...routed.flatMap(({ ip, ip6 }) => ["--subnet", `${ip}0/24`, "--subnet", `${ip6}/64`]),
     ...args,
   );
 
-const remove = async (network: string, ...names: string[]) => {
-  await lab.engine.remove(...names);
-  await lab.engine.docker(["network", "rm", network]);
-};
-
 describe("ipvlan l2", () => {
   beforeAll(async () => {
-    await createLanNetwork(lab, "ipvlan", "l2");
+    await createLanNetwork(guest.lab, "ipvlan", "l2");
     const args = ["--label", `fairway.publish=8080:${echo}/tcp,8080:${echo}/udp`];
-    await runServing(lab, "flat", "l2", { last: 64, args });
-    await fairway.knows("flat", "l2");
+    await runServing(guest.lab, "flat", "l2", { last: 64, args });
+    await guest.fairway.knows("flat", "l2");
   });
-  afterAll(() => remove("l2", "flat"));
+  afterAll(() => remove(["l2"], "flat"));
 
   it.each(families)("host and container reach each other, $name", async (family) => {
-    await expectHostReaches(lab, await container("flat"), family);
+    await expectHostReaches(guest.lab, await container("flat"), family);
   });
 
-  it.each(families)(
-    "the outside reaches it, and a port of the parent's leads to it, $name",
-    async (family) => {
-      const { client, host } = family.addresses;
-      expect(await asks(lab.client, family.of(await container("flat")))).toEqual(seenAs(client));
-      const { tcp, udp } = await asks(lab.client, host, 8080);
-      expect({ tcp, udp }).toEqual({ tcp: client, udp: client });
-    },
-  );
+  it.each(families)("the outside reaches it, $name", async (family) => {
+    const { client } = family.addresses;
+    expect(await asks(guest.lab.client, family.of(await container("flat")))).toEqual(seenAs(client));
+  });
+
+  it.for(families)("a port of the parent's leads to it, $name", async (family, context) => {
+    needsConnectionsMade(guest.fairway, context);
+    const { client, host } = family.addresses;
+    const { tcp, udp } = await asks(guest.lab.client, host, 8080);
+    expect({ tcp, udp }).toEqual({ tcp: client, udp: client });
+  });
 });
 
 describe.each(["l3", "l3s"])("ipvlan %s", (mode) => {
@@ -79,14 +67,14 @@ describe.each(["l3", "l3s"])("ipvlan %s", (mode) => {
   beforeAll(async () => {
     await createRoutedNetwork(mode);
     for (const [index, name] of names.entries()) {
-      await runServing(lab, name, mode, { ...routed[index >> 1], last: 10 + index });
+      await runServing(guest.lab, name, mode, { ...routed[index >> 1], last: 10 + index });
     }
-    for (const name of names) await fairway.knows(name, mode);
+    for (const name of names) await guest.fairway.knows(name, mode);
   });
-  afterAll(() => remove(mode, ...names));
+  afterAll(() => remove([mode], ...names));
 
   it.each(families)("host and container reach each other, $name", async (family) => {
-    for (const name of [first, third]) await expectHostReaches(lab, await container(name), family);
+    for (const name of [first, third]) await expectHostReaches(guest.lab, await container(name), family);
   });
 
   it.each(families)("all on its subnets reach each other, and nobody the outside, $name", async (family) => {
@@ -111,12 +99,12 @@ describe.each(["l3", "l3s"])("ipvlan %s", (mode) => {
         "via",
         family.addresses.host,
       ];
-      await lab.router.exec(["ip", "route", "add", ...route]);
+      await guest.lab.router.exec(["ip", "route", "add", ...route]);
       try {
-        expect(await asks(lab.client, one.address)).toEqual(seenAs(family.addresses.client));
+        expect(await asks(guest.lab.client, one.address)).toEqual(seenAs(family.addresses.client));
         expect(await asks(namespace, family.addresses.client)).toEqual(seenAs(one.address));
       } finally {
-        await lab.router.exec(["ip", "route", "del", ...route]);
+        await guest.lab.router.exec(["ip", "route", "del", ...route]);
       }
     },
   );
@@ -127,12 +115,13 @@ describe.each(["l3", "l3s"])("ipvlan %s, masqueraded", (mode) => {
   beforeAll(async () => {
     await createRoutedNetwork(mode, "--label", "fairway.masquerade=true");
     const args = ["--label", `fairway.publish=8080:${echo}/tcp,8080:${echo}/udp`];
-    await runServing(lab, name, mode, { ...routed[0], last: 20, args });
-    await fairway.knows(name, mode);
+    await runServing(guest.lab, name, mode, { ...routed[0], last: 20, args });
+    await guest.fairway.knows(name, mode);
   });
-  afterAll(() => remove(mode, name));
+  afterAll(() => remove([mode], name));
 
-  it.each(families)("it reaches the outside behind the parent's address, $name", async (family) => {
+  it.for(families)("it reaches the outside behind the parent's address, $name", async (family, context) => {
+    needsConnectionsMade(guest.fairway, context);
     const { client, host } = family.addresses;
     const { namespace } = await container(name);
     await until("a first packet passes", async () => (await asks(namespace, client)).tcp === host);
@@ -141,26 +130,27 @@ describe.each(["l3", "l3s"])("ipvlan %s, masqueraded", (mode) => {
   });
 
   it.each(families)("host and container reach each other all the same, $name", async (family) => {
-    await expectHostReaches(lab, await container(name), family);
+    await expectHostReaches(guest.lab, await container(name), family);
   });
 
-  it.each(families)("a port of the parent's leads to it, $name", async (family) => {
+  it.for(families)("a port of the parent's leads to it, $name", async (family, context) => {
+    needsConnectionsMade(guest.fairway, context);
     const { client, host } = family.addresses;
-    const { tcp, udp } = await asks(lab.client, host, 8080);
+    const { tcp, udp } = await asks(guest.lab.client, host, 8080);
     expect({ tcp, udp }).toEqual({ tcp: client, udp: client });
   });
 });
 
 it("cleaned up, host and container are apart as the kernel has them, and nothing of fairway is left", async () => {
   await createRoutedNetwork("l3");
-  await runServing(lab, "last", "l3", { ...routed[0], last: 30 });
-  await fairway.knows("last", "l3");
+  await runServing(guest.lab, "last", "l3", { ...routed[0], last: 30 });
+  await guest.fairway.knows("last", "l3");
   const one = await container("last");
-  await until("the host reaches it", () => pings(lab.host, one.address(), 1));
-  await fairway.stop();
-  expect(await pings(lab.host, one.address())).toBe(true);
-  await fairway.cleanup();
-  await expectHostApart(lab, one);
-  const routes = await lab.host.ip<{ dst: string }[]>("route", "show", "proto", "250");
+  await until("the host reaches it", () => pings(guest.lab.host, one.address(), 1));
+  await guest.fairway.stop();
+  expect(await pings(guest.lab.host, one.address())).toBe(true);
+  await guest.fairway.cleanup();
+  await expectHostApart(guest.lab, one);
+  const routes = await guest.lab.host.ip<{ dst: string }[]>("route", "show", "proto", "250");
   expect(routes).toEqual([]);
 });

@@ -15,7 +15,7 @@ import {
   type Lab,
   type Namespace,
 } from "../../lab/lib/index.js";
-import { asks, createLanNetwork, echo, pings, seenAs } from "../../lab/parents.js";
+import { asks, createLanNetwork, echo, needsConnectionsMade, pings, seenAs } from "../../lab/parents.js";
 import { ip } from "../../lab/ways.js";
 
 /** The machine's last part that is the gateway of each VLAN, and the host's where it is in it: none that the engine gives away. */
@@ -76,6 +76,8 @@ const expected = [
   ...["a30", "b30"].flatMap((name) => both(name, "stranger")),
   ...["a40", "b40"].flatMap((name) => [`neighbour -> ${name}`, `${name} -> neighbour@vlan40`]),
   ...["neighbour -> host@vlan40", "host -> neighbour@vlan40"],
+  // Their gateway, at any address of its own; theirs on the LAN as well.
+  ...["a20", "b20", "a40", "b40"].map((name) => `${name} -> neighbour`),
   // The host, where it is asked for (macvlan) and where it is not refused (ipvlan), at any address of its own.
   ...["a20", "b20", "a40", "b40"].flatMap((name) => [...both("host", name), `${name} -> host@vlan40`]),
 ];
@@ -192,7 +194,8 @@ describe.each(["on", "off"])("VLANs, with eth0's offload of tags %s", (offload) 
     },
   );
 
-  it.each(families)("lead from a port of the parent's to its container, $name", async (family) => {
+  it.for(families)("lead from a port of the parent's to its container, $name", async (family, context) => {
+    needsConnectionsMade(fairway, context);
     const neighbour = addressesIn(40, last.gateway)[family.name];
     const { tcp, udp } = await asks(lab.neighbour, addressesIn(40, last.host)[family.name], 8080);
     expect({ tcp, udp }).toEqual({ tcp: neighbour, udp: neighbour });
