@@ -1,5 +1,5 @@
 import { HostOutcome, HostOutcomeName, hostOutcomesCodec } from "../generated/index.js";
-import type { Address } from "../ip.js";
+import { type Address, withPort } from "../ip.js";
 import type { Plan, PlannedEndpoint, PlannedHostPort, PlannedPort } from "../plan/types.js";
 import { hostPortKey } from "./encode.js";
 import { KeptEntries } from "./kept_entries.js";
@@ -18,6 +18,8 @@ export class PortReader {
   #plan: Plan | undefined;
   #placed: readonly PlacedEndpoint[] = [];
   #ports: readonly PortReading[] | undefined;
+  #readings = new Map<PlannedPort, PortReading>();
+  #endpoints: ReadonlyMap<string, PlannedEndpoint> | undefined;
   #numbers: ReadonlyMap<number, PlannedPort> | undefined;
   #byNumber: readonly (PortReading | undefined)[] | undefined;
   /** By port number; those of one are few. */
@@ -37,11 +39,7 @@ export class PortReader {
 
   ports(): readonly PortReading[] {
     this.#look();
-    if (this.#ports === undefined) {
-      const endpoints = byId(this.#placed);
-      const ports = this.#plan?.ports ?? [];
-      this.#ports = ports.flatMap((port) => portReading(port, endpoints.get(port.endpointId)) ?? []);
-    }
+    this.#ports ??= (this.#plan?.ports ?? []).flatMap((port) => this.#reading(port) ?? []);
     return this.#ports;
   }
 
@@ -49,13 +47,21 @@ export class PortReader {
   byNumber(): readonly (PortReading | undefined)[] {
     this.#look();
     if (this.#byNumber === undefined) {
-      const endpoints = byId(this.#placed);
       const byNumber: (PortReading | undefined)[] = [];
-      for (const [number, port] of this.#numbers ?? [])
-        byNumber[number] = portReading(port, endpoints.get(port.endpointId));
+      for (const [number, port] of this.#numbers ?? []) byNumber[number] = this.#reading(port);
       this.#byNumber = byNumber;
     }
     return this.#byNumber;
+  }
+
+  /** One object for a port, whoever asks: a host may have ten thousand. */
+  #reading(port: PlannedPort): PortReading | undefined {
+    let reading = this.#readings.get(port);
+    if (reading !== undefined) return reading;
+    this.#endpoints ??= byId(this.#placed);
+    reading = portReading(port, this.#endpoints.get(port.endpointId));
+    if (reading !== undefined) this.#readings.set(port, reading);
+    return reading;
   }
 
   /** Those that processes of the host have dialled. */
@@ -86,6 +92,8 @@ export class PortReader {
     this.#plan = plan;
     this.#placed = placed;
     this.#numbers = numbers;
+    this.#readings = new Map();
+    this.#endpoints = undefined;
     this.#ports = undefined;
     this.#byNumber = undefined;
     this.#hostPorts = undefined;
@@ -129,7 +137,8 @@ function portReading(
 ): PortReading | undefined {
   if (planned === undefined) return undefined;
   const { containerId, container, network } = planned;
-  return { proto, address, port, containerId, container, network, containerAddress, containerPort };
+  const names = { containerId, container, network, published: withPort(address, port) };
+  return { ...names, proto, address, port, containerAddress, containerPort };
 }
 
 const SOCKETS = sumPlaces(hostOutcomesCodec).sockets;

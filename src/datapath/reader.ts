@@ -148,6 +148,8 @@ export interface PortReading {
   /** "0.0.0.0", "::": any of the host's. */
   address: Address;
   port: number;
+  /** Address and port as text. */
+  published: string;
   containerId: string;
   container: string;
   network: string;

@@ -1,4 +1,3 @@
-import { withPort } from "../../ip.js";
 import type { CollectorKind } from "../collector.js";
 import { projects } from "../containers.js";
 import { counter } from "../metric.js";
@@ -22,8 +21,7 @@ export const hostSockets: CollectorKind = {
         yield;
         for (const port of readings) {
           if (port.led === 0 && Object.keys(port.left).length === 0) continue;
-          const { container, containerId, network, proto } = port;
-          const published = withPort(port.address, port.port);
+          const { container, containerId, network, proto, published } = port;
           const of = [container, projectOf(containerId), network, proto, published] as const;
           out.add(sockets, [...of, "fast", ""], port.led);
           for (const [reason, left] of Object.entries(port.left))

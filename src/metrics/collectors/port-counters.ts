@@ -1,5 +1,4 @@
 import type { PortReading } from "../../datapath/reader.js";
-import { withPort } from "../../ip.js";
 import type { CollectorKind } from "../collector.js";
 import type { LabelValues } from "../exposition.js";
 import { type EngineNames, KeptLabels } from "../kept_labels.js";
@@ -92,6 +91,6 @@ export const portCounters: CollectorKind = {
 };
 
 function labelsOf(port: PortReading, { projectOf }: EngineNames): LabelValues<typeof labels> {
-  const { container, containerId, network, proto, address } = port;
-  return [container, projectOf(containerId), network, proto, withPort(address, port.port)];
+  const { container, containerId, network, proto, published } = port;
+  return [container, projectOf(containerId), network, proto, published];
 }

@@ -52,8 +52,7 @@ export const ports: CollectorKind = {
 const NONE: readonly EngineContainer[] = [];
 
 function labelsOf(port: PortReading, projectOf: (containerId: string) => string) {
-  const { container, containerId, network, proto, address, containerAddress, containerPort } = port;
-  const published = withPort(address, port.port);
+  const { container, containerId, network, proto, published, containerAddress, containerPort } = port;
   const target = withPort(containerAddress, containerPort);
   return [container, projectOf(containerId), network, proto, published, target] as const;
 }

@@ -350,13 +350,14 @@ describe("MapReader", () => {
         proto: "tcp",
         address: "0.0.0.0",
         port: 8080,
+        published: "0.0.0.0:8080",
         containerId: one.containerId,
         container: "container1",
         network: "bridge",
         containerAddress: "172.17.0.1",
         containerPort: 80,
       },
-      expect.objectContaining({ proto: "udp", address: "198.18.0.1", port: 53 }),
+      expect.objectContaining({ proto: "udp", address: "198.18.0.1", port: 53, published: "198.18.0.1:53" }),
     ]);
   });
 });

@@ -94,13 +94,14 @@ describe("connections", () => {
       proto: "tcp",
       address: "::",
       port: 8080,
+      published: "[::]:8080",
       containerId: "c".repeat(64),
       container: "web",
       network: "bridge",
       containerAddress: "fd00::2",
       containerPort: 80,
     } as const;
-    const other = { ...port, port: 8081 };
+    const other = { ...port, port: 8081, published: "[::]:8081" };
     const none = { packets: 0, bytes: 0 };
     source.portCounts = [
       {

@@ -251,6 +251,7 @@ describe("metrics", () => {
       proto: "tcp",
       address: "::",
       port: 8080,
+      published: "[::]:8080",
       containerAddress: "172.17.0.2",
       containerPort: 80,
     } as const;
