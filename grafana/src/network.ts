@@ -114,7 +114,7 @@ export const network: Dashboard = {
                 "network",
                 "no network has fairway.matrix=true",
               ),
-              legend: "{{network}} {{from}} {{to}}",
+              legend: "{{network}}: {{from}} to {{to}}",
             },
           ],
         }),
@@ -130,7 +130,7 @@ export const network: Dashboard = {
                 "network",
                 "no network has fairway.matrix=true",
               ),
-              legend: "{{network}} {{from}} {{to}}",
+              legend: "{{network}}: {{from}} to {{to}}",
             },
             {
               expr: `sum(${rate("fairway_network_pair_uncounted_packets_total", selected([]))})`,

@@ -9,7 +9,7 @@ export const packets = (s: string, by: string) =>
 
 /** With a line at zero where there is nothing to show, called `name`: an empty panel would leave open whether it works. */
 export const orNothing = (expr: string, label: string, name: string) =>
-  `${expr} or label_replace(vector(0), "${label}", "${name}", "", "")`;
+  `${expr} or on () label_replace(vector(0), "${label}", "${name}", "", "")`;
 
 /** `{...}` with one more condition. */
 export const and = (s: string, condition: string) => `${s.slice(0, -1)},${condition}}`;

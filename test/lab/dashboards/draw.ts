@@ -124,7 +124,8 @@ function drawLines(
   const keys = shown.map(({ name, values }, index) => {
     const x = 10 + (index % columns) * ((width - 20) / columns);
     const y = height - legend + 10 + Math.floor(index / columns) * 15;
-    const last = withUnit(values.at(-1)?.[1] ?? 0, unitOf(panel));
+    const value = values.at(-1)?.[1] ?? 0;
+    const last = Number.isNaN(value) ? "–" : withUnit(value, unitOf(panel));
     return `<rect x="${x}" y="${y - 5}" width="12" height="3" fill="${COLOURS[index % COLOURS.length]}"/>${text(x + 18, y, `${name.slice(0, 46)}   ${last}`, { fill: "#c7d0d9", size: 11 })}`;
   });
   return [...grid, ...clock, ...paths, ...keys].join("\n");
