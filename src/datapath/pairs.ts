@@ -8,7 +8,7 @@ import type { PairReading } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 
 const FIELDS = counterCodec.size / 8;
-const [PACKETS, BYTES] = [Number(sumPlaces(counterCodec).packets), Number(sumPlaces(counterCodec).bytes)];
+const { packets: PACKETS, bytes: BYTES } = sumPlaces(counterCodec);
 
 /** Which u32 of a key is what. */
 const WORDS = pairKeyCodec.decode(Buffer.from(Uint32Array.from([0, 1, 2, 3]).buffer));

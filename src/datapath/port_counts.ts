@@ -57,7 +57,7 @@ const TRAFFIC = (["receive", "transmit"] as const).map((direction) => {
   const counter = PLACES.traffic[direction === "receive" ? Direction.RECEIVE : Direction.TRANSMIT];
   return { direction, packets: Number(counter?.packets), bytes: Number(counter?.bytes) };
 });
-const [OPENED, REFUSED] = [Number(PLACES.opened), Number(PLACES.refused)];
+const { opened: OPENED, refused: REFUSED } = PLACES;
 
 function isZero(sums: Float64Array, from: number, fields: number): boolean {
   for (let field = 0; field < fields; field++) if (sums[from + field] !== 0) return false;

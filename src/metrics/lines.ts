@@ -1,6 +1,6 @@
 import { type Labels, LineOrder, sameLabels, WrittenLines } from "./line_order.js";
 import type { SeriesTexts } from "./series_texts.js";
-import { TextStore } from "./text_store.js";
+import type { TextStore } from "./text_store.js";
 
 /** Texts that are taken over from one store to another in one go: a millisecond's worth. */
 const MOVED_AT_ONCE = 2048;
@@ -19,7 +19,7 @@ export class Lines {
   /** Places of the texts of lines that are new. */
   #fresh: number[] = [];
   /** That has the texts. */
-  #store = new TextStore();
+  #store: TextStore;
 
   /**
    * @param name of the metric, with which each of its lines begins
@@ -29,7 +29,9 @@ export class Lines {
     private readonly name: Buffer,
     private readonly stride: number,
     private readonly texts: SeriesTexts,
-  ) {}
+  ) {
+    this.#store = texts.store;
+  }
 
   /** Lines of this scrape. */
   get count(): number {

@@ -1,9 +1,8 @@
 import type { PortReading } from "../../datapath/reader.js";
-import type { EngineContainer } from "../../docker/model.js";
 import { withPort } from "../../ip.js";
 import type { CollectorKind } from "../collector.js";
-import { projects } from "../containers.js";
 import type { LabelValues } from "../exposition.js";
+import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { gauge } from "../metric.js";
 
 const info = gauge({
@@ -23,25 +22,16 @@ export const ports: CollectorKind = {
   name: "ports",
   metrics: [info, count],
   create: ({ source }) => {
-    /** Of the list of ports and the containers that they are of. */
-    let labels: LabelValues<typeof info.labels>[] = [];
-    let of: readonly unknown[] = [];
+    const kept = new KeptLabels(labelsOf);
     return {
       *collect(out) {
-        const containers = source.engineState?.containers ?? NONE;
         const all = source.reader?.ports();
         if (all === undefined) return;
         yield;
         out.add(count, [], all.length);
-        if (of[0] !== all || of[1] !== containers) {
-          of = [all, containers];
-          labels = [];
-        }
-        const projectOf = projects(containers);
+        kept.begin(source.engineState);
         for (const [index, port] of all.entries()) {
-          const known = labels[index] ?? labelsOf(port, projectOf);
-          labels[index] = known;
-          out.add(info, known, 1);
+          out.add(info, kept.next(port), 1);
           if (index % 500 === 499) yield;
         }
       },
@@ -49,10 +39,8 @@ export const ports: CollectorKind = {
   },
 };
 
-const NONE: readonly EngineContainer[] = [];
-
-function labelsOf(port: PortReading, projectOf: (containerId: string) => string) {
+function labelsOf(port: PortReading, { projectOf }: EngineNames): LabelValues<typeof info.labels> {
   const { container, containerId, network, proto, published, containerAddress, containerPort } = port;
   const target = withPort(containerAddress, containerPort);
-  return [container, projectOf(containerId), network, proto, published, target] as const;
+  return [container, projectOf(containerId), network, proto, published, target];
 }
