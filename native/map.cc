@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <thread>
 #include <vector>
 
 #include "arguments.h"
@@ -33,6 +35,21 @@ size_t roundUp8(size_t size) {
 // another reason, which the call for a single entry will then tell.
 bool hasNoBatch(int error) {
     return error == -524 || error == -EOPNOTSUPP || error == -EINVAL;
+}
+
+// Hash tables that are not preallocated take entries from a small reserve, those of per-CPU ones from pages
+// that a worker of the kernel provides: who writes many at once finds it empty for a moment, with all memory
+// free (kernel/bpf/memalloc.c, mm/percpu.c). So ENOMEM is believed only when it stays.
+constexpr int shortagePauses = 100;
+constexpr auto shortagePause = std::chrono::milliseconds(1);
+
+template <typename Write> int writePatiently(Write write) {
+    int error = write();
+    for (int pauses = 0; error == -ENOMEM && pauses < shortagePauses; pauses++) {
+        std::this_thread::sleep_for(shortagePause);
+        error = write();
+    }
+    return error;
 }
 
 // A batch's place in the map: a bucket's number in hash tables, a key in others.
@@ -136,7 +153,8 @@ Napi::Value Map::set(const Napi::CallbackInfo &info) {
     int descriptor = fd("write map");
     checkSize("write map", name_, "key", key.size, info_.key_size);
     checkSize("write map", name_, "value", value.size, valueLength_);
-    check(bpf_map_update_elem(descriptor, key.data, value.data, flags), "write map", name_);
+    int error = writePatiently([&] { return bpf_map_update_elem(descriptor, key.data, value.data, flags); });
+    check(error, "write map", name_);
     return info.Env().Undefined();
 }
 
@@ -231,6 +249,31 @@ Napi::Value Map::readAll(Napi::Env env, int descriptor) {
     return batch(env, info_, valueLength_, keys.data(), values.data(), count, nullptr);
 }
 
+// Writes the entries from `done` on, and counts them there.
+int Map::writeFrom(uint32_t &done, int descriptor, const uint8_t *keys, const uint8_t *values,
+                   uint32_t total) {
+    auto key = [&] { return keys + static_cast<size_t>(done) * info_.key_size; };
+    auto value = [&] { return values + done * valueLength_; };
+    if (batches_) {
+        const uint32_t wanted = total - done;
+        uint32_t count = wanted;
+        LIBBPF_OPTS(bpf_map_batch_opts, options);
+        int error = bpf_map_update_batch(descriptor, key(), value(), &count, &options);
+        if (!hasNoBatch(error)) {
+            // Where the kernel failed before the first entry it leaves the count as it was.
+            done += error == 0 || count < wanted ? count : 0;
+            return error;
+        }
+    }
+    for (; done < total; done++) {
+        int error = bpf_map_update_elem(descriptor, key(), value(), BPF_ANY);
+        if (error != 0) {
+            return error;
+        }
+    }
+    return 0;
+}
+
 Napi::Value Map::setBatch(const Napi::CallbackInfo &info) {
     Bytes keys = bytes(info[0]);
     Bytes values = bytes(info[1]);
@@ -240,16 +283,12 @@ Napi::Value Map::setBatch(const Napi::CallbackInfo &info) {
     if (total == 0) {
         return Napi::Number::New(info.Env(), 0);
     }
-    uint32_t done = total;
-    LIBBPF_OPTS(bpf_map_batch_opts, options);
-    int error = batches_ ? bpf_map_update_batch(descriptor, keys.data, values.data, &done, &options) : -524;
-    if (hasNoBatch(error)) {
-        error = 0;
-        for (done = 0; error == 0 && done < total; done += error == 0) {
-            error = bpf_map_update_elem(descriptor, keys.data + static_cast<size_t>(done) * info_.key_size,
-                                        values.data + done * valueLength_, BPF_ANY);
-        }
-    }
+    uint32_t done = 0, before;
+    int error;
+    do {
+        before = done;
+        error = writePatiently([&] { return writeFrom(done, descriptor, keys.data, values.data, total); });
+    } while (error == -ENOMEM && done > before);
     check(error, "write map", name_,
           "after " + std::to_string(done) + " of " + std::to_string(total) + " entries");
     return Napi::Number::New(info.Env(), total);

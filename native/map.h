@@ -32,6 +32,7 @@ private:
     Napi::Value removeBatch(const Napi::CallbackInfo &info);
 
     Napi::Value readAll(Napi::Env env, int fd);
+    int writeFrom(uint32_t &done, int fd, const uint8_t *keys, const uint8_t *values, uint32_t total);
     uint32_t keysIn(const char *operation, size_t bytes) const;
 
     bpf_map_info info_ = {};

@@ -118,6 +118,17 @@ describe("every type of map", () => {
   });
 });
 
+test("more entries at once than the kernel has memory ready for: all are written", () => {
+  const spec = { type: "percpu_hash", valueSize: 1024, maxEntries: 2000, flags: BPF_F_NO_PREALLOC };
+  const [single, batched] = [create(spec), create(spec)];
+  const { keys } = pairs(spec.maxEntries);
+  for (let at = 0; at < keys.length; at += 4)
+    single.set(keys.subarray(at, at + 4), Buffer.alloc(single.valueLength, at));
+  batched.setBatch(keys, Buffer.alloc(spec.maxEntries * batched.valueLength, 1));
+  expect([...single.entries()]).toHaveLength(spec.maxEntries);
+  expect([...batched.entries()]).toHaveLength(spec.maxEntries);
+});
+
 test("update flags say what may be there", () => {
   const map = create();
   expect(nativeError(() => map.set(u32(1), u32(1), "exist")).code).toBe("ENOENT");
