@@ -8,12 +8,11 @@ import {
   openConnectionsCodec,
   Transport,
 } from "../generated/index.js";
+import { BySlot } from "./by_slot.js";
 import type { Maps } from "./maps.js";
 import { summedBatches, sumPlaces } from "./per_cpu.js";
 import type { ConnectionReading, DirectionConnections, EndpointNames, HandshakeReading } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
-
-type ConnectionMaps = Pick<Maps, "connection_counters" | "open_connections" | "handshakes">;
 
 /** Upper bounds in seconds, without the last bucket's. */
 const BOUNDS = Object.values(HandshakeBound)
@@ -28,50 +27,63 @@ const DIRECTED = {
 };
 const HANDSHAKES = sumPlaces(handshakesCodec);
 
-/**
- * @param placed asked in each step: between two of them a slot may have been given to another endpoint
- * @param sweep the number of the sweep that has counted last; 0: there was none
- */
-export function* connectionSteps(
-  maps: ConnectionMaps,
-  placed: () => readonly PlacedEndpoint[],
-  sweep: number,
-): Generator<ConnectionReading[]> {
-  const { key, value } = maps.connection_counters;
-  const fields = value.size / 8;
-  const open = openBySlot(maps, placed(), sweep);
-  let known = placed();
-  let bySlot = bySlotOf(known);
-  yield [];
-  for (const { keys, count, sums } of summedBatches(maps.connection_counters)) {
-    if (known !== placed()) {
-      known = placed();
-      bySlot = bySlotOf(known);
+/** Connections of every endpoint. What is read of one is the same object as long as it keeps its slot. */
+export class ConnectionReader {
+  readonly #endpoints: BySlot;
+  #kept: (ConnectionReading | undefined)[] = [];
+
+  /** @param sweep the number of the sweep that has counted last; 0: there was none */
+  constructor(
+    private readonly maps: Pick<Maps, "connection_counters" | "open_connections">,
+    placed: () => readonly PlacedEndpoint[],
+    private readonly sweep: () => number,
+  ) {
+    this.#endpoints = new BySlot(placed);
+  }
+
+  *steps(): Generator<ConnectionReading[]> {
+    const { key, value } = this.maps.connection_counters;
+    const fields = value.size / 8;
+    const sweep = this.sweep();
+    const open = openBySlot(this.maps, this.#endpoints.list().length, sweep);
+    yield [];
+    for (const { keys, count, sums } of summedBatches(this.maps.connection_counters)) {
+      const bySlot = this.#endpoints.list();
+      this.#kept.length = Math.min(this.#kept.length, bySlot.length);
+      const readings: ConnectionReading[] = [];
+      for (let i = 0; i < count; i++) {
+        const slot = key.decode(keys, i * key.size);
+        const endpoint = bySlot[slot]?.planned;
+        if (endpoint === undefined) continue;
+        const reading = this.#reading(slot, endpoint);
+        const now = sweep === 0 ? undefined : (open.get(slot) ?? NONE_OPEN);
+        setDirection(reading.receive, Direction.RECEIVE, sums, i * fields, now);
+        setDirection(reading.transmit, Direction.TRANSMIT, sums, i * fields, now);
+        reading.snat.allocated = sums[i * fields + PLACES.snatAllocated] as number;
+        reading.snat.retried = sums[i * fields + PLACES.snatRetried] as number;
+        reading.snat.failed = sums[i * fields + PLACES.snatFailed] as number;
+        readings.push(reading);
+      }
+      yield readings;
     }
-    const readings: ConnectionReading[] = [];
-    for (let i = 0; i < count; i++) {
-      const slot = key.decode(keys, i * key.size);
-      const endpoint = bySlot[slot];
-      if (endpoint === undefined) continue;
-      const sum = (place: number | undefined) => (place === undefined ? 0 : (sums[i * fields + place] ?? 0));
-      const now = sweep === 0 ? undefined : (open.get(slot) ?? NONE_OPEN);
-      readings.push({
-        endpoint,
-        receive: ofDirection(Direction.RECEIVE, sum, now),
-        transmit: ofDirection(Direction.TRANSMIT, sum, now),
-        snat: {
-          allocated: sum(PLACES.snatAllocated),
-          retried: sum(PLACES.snatRetried),
-          failed: sum(PLACES.snatFailed),
-        },
-      });
+  }
+
+  #reading(slot: number, endpoint: EndpointNames): ConnectionReading {
+    let kept = this.#kept[slot];
+    if (kept?.endpoint !== endpoint) {
+      const snat = { allocated: 0, retried: 0, failed: 0 };
+      kept = { endpoint, receive: noConnections(), transmit: noConnections(), snat };
+      this.#kept[slot] = kept;
     }
-    yield readings;
+    return kept;
   }
 }
 
 /** Of networks that have endpoints; both directions of each. */
-export function handshakes(maps: ConnectionMaps, placed: readonly PlacedEndpoint[]): HandshakeReading[] {
+export function handshakes(
+  maps: Pick<Maps, "handshakes">,
+  placed: readonly PlacedEndpoint[],
+): HandshakeReading[] {
   const networks = new Map(placed.map(({ endpoint, planned }) => [endpoint.bridgeIfindex, planned.network]));
   const { key, value } = maps.handshakes;
   const readings: HandshakeReading[] = [];
@@ -92,20 +104,16 @@ export function handshakes(maps: ConnectionMaps, placed: readonly PlacedEndpoint
   return readings;
 }
 
-function bySlotOf(placed: readonly PlacedEndpoint[]): readonly (EndpointNames | undefined)[] {
-  const bySlot: EndpointNames[] = [];
-  for (const { slot, planned } of placed) bySlot[slot] = planned;
-  return bySlot;
-}
-
-/** What that sweep has counted, by slot. Slots are given from the lowest on: the array is read up to the last one. */
+/**
+ * What that sweep has counted, by slot.
+ * @param slots so many are read: they are given from the lowest on
+ */
 function openBySlot(
-  { open_connections: { kernel, key, value } }: ConnectionMaps,
-  placed: readonly PlacedEndpoint[],
+  { open_connections: { kernel, key, value } }: Pick<Maps, "open_connections">,
+  slots: number,
   sweep: number,
 ): Map<number, OpenConnections> {
   const open = new Map<number, OpenConnections>();
-  const slots = placed.reduce((most, { slot }) => Math.max(most, slot + 1), 0);
   let cursor: Buffer | undefined;
   for (let read = 0; read < slots && sweep !== 0; ) {
     const batch = kernel.getBatch(cursor, Math.min(2048, slots - read));
@@ -123,28 +131,36 @@ function openBySlot(
 
 function placesOf(direction: Direction) {
   const { opened, established, syn, rst } = PLACES;
-  const [tcp, udp] = [Transport.TCP, Transport.UDP].map((transport) => opened[direction]?.[transport]);
-  return {
-    opened: { tcp, udp },
-    established: established[direction],
-    syn: syn[direction],
-    rst: rst[direction],
-  };
+  const places = [
+    opened[direction]?.[Transport.TCP],
+    opened[direction]?.[Transport.UDP],
+    established[direction],
+    syn[direction],
+    rst[direction],
+  ].map(Number) as [number, number, number, number, number];
+  const [tcp, udp, completed, asking, resetting] = places;
+  return { opened: { tcp, udp }, established: completed, syn: asking, rst: resetting };
 }
 
-function ofDirection(
+function noConnections(): DirectionConnections {
+  const none = { tcp: 0, udp: 0 };
+  return { opened: { ...none }, established: 0, syn: 0, rst: 0, open: undefined, halfOpen: undefined };
+}
+
+function setDirection(
+  counted: DirectionConnections,
   direction: Direction,
-  sum: (place: number | undefined) => number,
+  sums: Float64Array,
+  from: number,
   now: OpenConnections | undefined,
-): DirectionConnections {
-  const { opened, established, syn, rst } = DIRECTED[direction];
+): void {
+  const places = DIRECTED[direction];
+  counted.opened.tcp = sums[from + places.opened.tcp] as number;
+  counted.opened.udp = sums[from + places.opened.udp] as number;
+  counted.established = sums[from + places.established] as number;
+  counted.syn = sums[from + places.syn] as number;
+  counted.rst = sums[from + places.rst] as number;
   const open = now?.open[direction];
-  return {
-    opened: { tcp: sum(opened.tcp), udp: sum(opened.udp) },
-    established: sum(established),
-    syn: sum(syn),
-    rst: sum(rst),
-    open: open === undefined ? undefined : { tcp: open[Transport.TCP] ?? 0, udp: open[Transport.UDP] ?? 0 },
-    halfOpen: now?.halfOpen[direction],
-  };
+  counted.open = open && { tcp: open[Transport.TCP] ?? 0, udp: open[Transport.UDP] ?? 0 };
+  counted.halfOpen = now?.halfOpen[direction];
 }

@@ -5,9 +5,10 @@ import {
   endpointCountersCodec,
   TrafficPath,
 } from "../generated/index.js";
+import { BySlot } from "./by_slot.js";
 import { addressesOf } from "./families.js";
 import type { Maps } from "./maps.js";
-import { summedBatches, sumPlaces } from "./per_cpu.js";
+import { setCounter, summedBatches, sumPlaces } from "./per_cpu.js";
 import type { EndpointReading, PathCounters } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 
@@ -18,22 +19,23 @@ interface Kept {
 
 /** The endpoints' counters. What is read of an endpoint is one object as long as it stays where it is. */
 export class EndpointReader {
-  #placed: readonly PlacedEndpoint[] = [];
-  #bySlot: (PlacedEndpoint | undefined)[] = [];
+  readonly #endpoints: BySlot;
   #kept: (Kept | undefined)[] = [];
 
   constructor(
     private readonly map: Maps["endpoint_counters"],
-    private readonly placed: () => readonly PlacedEndpoint[],
-  ) {}
+    placed: () => readonly PlacedEndpoint[],
+  ) {
+    this.#endpoints = new BySlot(placed);
+  }
 
-  /** Slots are given from the lowest on, so that the used ones lie together at the start of the array. */
   *steps(): Generator<EndpointReading[]> {
     const { key, value } = this.map;
     const fields = value.size / 8;
     const given = new Set<string>();
-    for (const { keys, count, sums } of summedBatches(this.map, () => this.#slots().length)) {
-      const bySlot = this.#slots();
+    for (const { keys, count, sums } of summedBatches(this.map, () => this.#endpoints.list().length)) {
+      const bySlot = this.#endpoints.list();
+      this.#kept.length = Math.min(this.#kept.length, bySlot.length);
       const readings: EndpointReading[] = [];
       for (let i = 0; i < count; i++) {
         const slot = key.decode(keys, i * key.size);
@@ -41,27 +43,12 @@ export class EndpointReader {
         if (placed === undefined || given.has(placed.planned.endpointId)) continue;
         given.add(placed.planned.endpointId);
         const reading = this.#reading(slot, placed);
-        for (const { direction, path, packets, bytes } of COUNTERS) {
-          const counter = reading[direction][path];
-          counter.packets = sums[i * fields + packets] as number;
-          counter.bytes = sums[i * fields + bytes] as number;
-        }
+        setPaths(reading.receive, RECEIVE, sums, i * fields);
+        setPaths(reading.transmit, TRANSMIT, sums, i * fields);
         readings.push(reading);
       }
       yield readings;
     }
-  }
-
-  /** Asked in each step: between two of them a slot may have been given to another endpoint. */
-  #slots(): readonly (PlacedEndpoint | undefined)[] {
-    const placed = this.placed();
-    if (this.#placed !== placed) {
-      this.#placed = placed;
-      this.#bySlot = [];
-      for (const one of placed) this.#bySlot[one.slot] = one;
-      this.#kept.length = Math.min(this.#kept.length, this.#bySlot.length);
-    }
-    return this.#bySlot;
   }
 
   #reading(slot: number, placed: PlacedEndpoint): EndpointReading {
@@ -74,16 +61,14 @@ export class EndpointReader {
   }
 }
 
-/** Where a reading's counters are among the sums. */
-const COUNTERS = (["receive", "transmit"] as const).flatMap((direction) =>
-  (["fast", "slow"] as const).map((path) => {
-    const places = sumPlaces(endpointCountersCodec).path;
-    const ofDirection = places[direction === "receive" ? Direction.RECEIVE : Direction.TRANSMIT];
-    const { packets = 0, bytes = 0 } =
-      ofDirection?.[path === "fast" ? TrafficPath.FAST : TrafficPath.SLOW] ?? {};
-    return { direction, path, packets, bytes };
-  }),
-);
+/** Where a reading's counters are among the sums, by enum traffic_path. */
+const PLACES = sumPlaces(endpointCountersCodec).path;
+const [RECEIVE, TRANSMIT] = [PLACES[Direction.RECEIVE], PLACES[Direction.TRANSMIT]];
+
+function setPaths(counters: PathCounters, places: typeof RECEIVE, sums: Float64Array, from: number): void {
+  setCounter(counters.fast, places?.[TrafficPath.FAST], sums, from);
+  setCounter(counters.slow, places?.[TrafficPath.SLOW], sums, from);
+}
 
 function endpointReading({ slot, endpoint, planned }: PlacedEndpoint): EndpointReading {
   return {

@@ -1,12 +1,12 @@
 import { decodePerCpu } from "../codec.js";
 import type { FlowTableCounters, MapName } from "../generated/index.js";
 import { FAMILIES } from "../ip.js";
-import type { MapBatch } from "../native/index.js";
 import type { Plan, PlannedPort } from "../plan/types.js";
-import { connectionSteps, handshakes } from "./connection_reader.js";
+import { ConnectionReader, handshakes } from "./connection_reader.js";
 import { EndpointReader } from "./endpoint_reader.js";
 import { familyMaps } from "./families.js";
-import { type KernelMap, type Maps, mapNames } from "./maps.js";
+import { MapCounter } from "./map_counter.js";
+import type { Maps } from "./maps.js";
 import { PairReader } from "./pairs.js";
 import { PortCountReader } from "./port_counts.js";
 import { PortReader } from "./port_reader.js";
@@ -50,22 +50,23 @@ export interface ReaderSources {
 /** Reads the maps and gives what is in them the names of the last plan. */
 export class MapReader implements DatapathReader {
   readonly #endpoints: EndpointReader;
+  readonly #connections: ConnectionReader;
   readonly #reasons: ReasonReader;
   readonly #pairs: PairReader;
   readonly #ports: PortReader;
   readonly #portCounts: PortCountReader;
-  /** Entries of maps, and in which call of mapSteps() they were counted. */
-  readonly #counts = new Map<MapName, { entries: number; call: number }>();
-  #calls = 0;
+  readonly #mapCounts: MapCounter;
 
   constructor(
     private readonly kernel: Maps,
     private readonly sources: ReaderSources,
   ) {
     this.#endpoints = new EndpointReader(kernel.endpoint_counters, sources.placed);
+    this.#connections = new ConnectionReader(kernel, sources.placed, () => sources.sweep.number);
     this.#reasons = new ReasonReader(kernel, sources.placed);
     this.#pairs = new PairReader(kernel, sources.placed);
     this.#ports = new PortReader(kernel.host_port_counters, sources);
+    this.#mapCounts = new MapCounter(kernel, (map) => this.#known(map));
     this.#portCounts = new PortCountReader(kernel.port_counters, () => this.#ports.byNumber());
   }
 
@@ -78,8 +79,7 @@ export class MapReader implements DatapathReader {
   }
 
   connectionSteps(): Iterable<ConnectionReading[]> {
-    const { placed, sweep } = this.sources;
-    return connectionSteps(this.kernel, placed, sweep.number);
+    return this.#connections.steps();
   }
 
   handshakes(): HandshakeReading[] {
@@ -125,48 +125,27 @@ export class MapReader implements DatapathReader {
   }
 
   /**
-   * @param budgetMs after so long no more maps are counted, but for those that never were: the others are as they were counted
-   *   last, and their turn comes at the next call. At least one is counted.
+   * @param budgetMs after so long no more entries are counted, but of maps that never were: the others have as many as they had, and the
+   *   count goes on where it was at the next call
    */
-  *mapSteps(budgetMs = COUNT_BUDGET_MS): Generator<MapReading | undefined> {
-    let spent = 0;
-    let counted = 0;
-    // Those that were counted longest ago come first.
-    const order = mapNames
-      .filter((map) => !UNLISTED.has(map))
-      .sort((a, b) => (this.#counts.get(a)?.call ?? 0) - (this.#counts.get(b)?.call ?? 0));
-    this.#calls++;
-    for (const map of order) {
-      let count = this.#counts.get(map);
-      if (count === undefined || counted === 0 || spent < budgetMs) {
-        const steps = this.#entries(map);
-        for (;;) {
-          const start = performance.now();
-          const step = steps.next();
-          spent += performance.now() - start;
-          if (step.done === true) {
-            count = { entries: step.value, call: this.#calls };
-            break;
-          }
-          yield undefined;
-        }
-        this.#counts.set(map, count);
-        counted++;
+  *mapSteps(budgetMs?: number): Generator<MapReading | undefined> {
+    for (const step of this.#mapCounts.steps(budgetMs)) {
+      if (step === undefined) yield undefined;
+      else {
+        const { maxEntries } = this.kernel[step.map];
+        yield { ...step, maxEntries, failedWrites: this.sources.failedWrites(step.map) };
       }
-      const { maxEntries } = this.kernel[map];
-      yield { map, entries: count.entries, maxEntries, failedWrites: this.sources.failedWrites(map) };
     }
   }
 
-  *#entries(map: MapName): Generator<undefined, number> {
+  /** @returns what is known without counting */
+  #known(map: MapName): number | undefined {
     if (map === "control") return 1;
     if (SLOTTED.has(map)) return this.sources.placed().length;
     if (map === "port_counters") return this.sources.portNumbers().size;
     for (const family of FAMILIES)
       if (map === familyMaps.flows[family]) return this.sources.sweep.entries[family];
-    const known = this.sources.policyEntries(map);
-    if (known !== undefined) return known;
-    return yield* countEntries(this.kernel[map].kernel, TABLES.has(map));
+    return this.sources.policyEntries(map);
   }
 
   programs(): ProgramReading[] {
@@ -209,24 +188,8 @@ export class MapReader implements DatapathReader {
   }
 }
 
-/** Arrays: an entry is in use when it is not zero. */
-const TABLES: ReadonlySet<MapName> = new Set([
-  "masquerade_ports",
-  "flow_table_counters",
-  "sync_budgets",
-  "tcp_controls",
-  "source_blocks",
-  "xdp_counters",
-  "pairs_uncounted",
-]);
 /** Arrays by slot. */
 const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);
-/** With each socket: the kernel lists none, and has no limit. */
-const UNLISTED: ReadonlySet<MapName> = new Set(["host_sockets"]);
-const COUNT_BATCH = 2048;
-/** An empty hash table of 65,536 buckets takes the kernel half a millisecond to go through. */
-const COUNT_BUDGET_MS = 2;
-
 /** What became of flow entries, by FAMILY_INDEX, over all CPUs. */
 export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): FlowTableCounters[] {
   const { kernel, key, value } = maps.flow_table_counters;
@@ -237,28 +200,4 @@ export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): Flow
       deleted: cpus.reduce((sum, cpu) => sum + cpu.deleted, 0n),
     };
   });
-}
-
-/** @param table only what is not zero counts */
-function* countEntries(map: KernelMap, table: boolean): Generator<undefined, number> {
-  let entries = 0;
-  let cursor: Buffer | undefined;
-  do {
-    const batch = map.getBatch(cursor, COUNT_BATCH);
-    entries += table ? nonZero(batch) : batch.count;
-    cursor = batch.cursor;
-    yield;
-  } while (cursor !== undefined);
-  return entries;
-}
-
-function nonZero({ values, count }: MapBatch): number {
-  const size = count === 0 ? 1 : values.length / count;
-  let used = 0;
-  for (let at = 0; at < values.length; at += size) {
-    let end = at;
-    while (end < at + size && values[end] === 0) end++;
-    if (end < at + size) used++;
-  }
-  return used;
 }

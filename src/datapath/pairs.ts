@@ -1,6 +1,7 @@
 /** What endpoints of one network send each other, where that is counted: read by the metrics, and taken out when one of them is gone. */
 import { counterCodec, EndpointFlags, type EndpointRef, pairKeyCodec } from "../generated/index.js";
 import type { PlannedEndpoint } from "../plan/types.js";
+import { BySlot } from "./by_slot.js";
 import { KeptEntries } from "./kept_entries.js";
 import type { Maps } from "./maps.js";
 import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
@@ -64,13 +65,13 @@ interface Entry {
 /** Reads the pairs. What is read of a pair is one object as long as it keeps its place. */
 export class PairReader {
   readonly #entries: KeptEntries<Entry>;
-  #placed: readonly PlacedEndpoint[] = [];
-  #bySlot: (PlacedEndpoint | undefined)[] = [];
+  readonly #endpoints: BySlot;
 
   constructor(
     private readonly maps: Pick<Maps, "pairs" | "pairs_uncounted">,
-    private readonly placed: () => readonly PlacedEndpoint[],
+    placed: () => readonly PlacedEndpoint[],
   ) {
+    this.#endpoints = new BySlot(placed);
     this.#entries = new KeptEntries(maps.pairs.key.size / 4);
   }
 
@@ -78,7 +79,6 @@ export class PairReader {
     const { key } = this.maps.pairs;
     this.#entries.begin();
     for (const { keys, count, sums } of summedBatches(this.maps.pairs)) {
-      this.#look();
       const words = halvesOf(keys);
       const readings: PairReading[] = [];
       for (let i = 0; i < count; i++) {
@@ -105,17 +105,8 @@ export class PairReader {
     return packets;
   }
 
-  /** Asked in each step: between two of them a slot may have been given to another endpoint. */
-  #look(): void {
-    const placed = this.placed();
-    if (this.#placed === placed) return;
-    this.#placed = placed;
-    this.#bySlot = [];
-    for (const one of placed) this.#bySlot[one.slot] = one;
-  }
-
   #find({ slot, generation }: EndpointRef): PlannedEndpoint | undefined {
-    const placed = this.#bySlot[slot];
+    const placed = this.#endpoints.list()[slot];
     return placed?.endpoint.generation === generation && isCounted(placed.endpoint)
       ? placed.planned
       : undefined;

@@ -2,6 +2,7 @@
 import type { Codec } from "../codec.js";
 import { type MapBatch, possibleCpus } from "../native/index.js";
 import type { KernelMap } from "./maps.js";
+import type { TrafficCounter } from "./reader.js";
 
 const U64 = 8;
 /** About a millisecond's worth. */
@@ -66,6 +67,18 @@ function sumBatch({ values, count }: MapBatch, fields: number): Float64Array {
 export function halvesOf(bytes: Buffer): Uint32Array {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : Uint8Array.from(bytes);
   return new Uint32Array(aligned.buffer, aligned.byteOffset, aligned.length >> 2);
+}
+
+/** Sets `counter` to what is counted in an entry whose sums begin at `from`. */
+export function setCounter(
+  counter: TrafficCounter,
+  places: { packets: number; bytes: number } | undefined,
+  sums: Float64Array,
+  from: number,
+): void {
+  if (places === undefined) return;
+  counter.packets = sums[from + places.packets] as number;
+  counter.bytes = sums[from + places.bytes] as number;
 }
 
 /** As T, but for its figures. */

@@ -1,7 +1,7 @@
 /** What the maps say of published ports: their traffic, and what became of their connections. */
 import { Direction, portCountersCodec } from "../generated/index.js";
 import type { Maps } from "./maps.js";
-import { summedBatches, sumPlaces } from "./per_cpu.js";
+import { setCounter, summedBatches, sumPlaces } from "./per_cpu.js";
 import type { PortCountReading, PortReading } from "./reader.js";
 
 /** What is counted of published ports. What is read of one is the same object as long as its PortReading is. */
@@ -28,10 +28,8 @@ export class PortCountReader {
         const port = byNumber[number];
         if (port === undefined || isZero(sums, i * fields, fields)) continue;
         const reading = this.#reading(number, port);
-        for (const { direction, packets, bytes } of TRAFFIC) {
-          reading[direction].packets = sums[i * fields + packets] as number;
-          reading[direction].bytes = sums[i * fields + bytes] as number;
-        }
+        setCounter(reading.receive, RECEIVE, sums, i * fields);
+        setCounter(reading.transmit, TRANSMIT, sums, i * fields);
         reading.opened = sums[i * fields + OPENED] as number;
         reading.refused = sums[i * fields + REFUSED] as number;
         readings.push(reading);
@@ -51,13 +49,9 @@ export class PortCountReader {
   }
 }
 
-const PLACES = sumPlaces(portCountersCodec);
 /** Where a reading's counters are among the sums. */
-const TRAFFIC = (["receive", "transmit"] as const).map((direction) => {
-  const counter = PLACES.traffic[direction === "receive" ? Direction.RECEIVE : Direction.TRANSMIT];
-  return { direction, packets: Number(counter?.packets), bytes: Number(counter?.bytes) };
-});
-const { opened: OPENED, refused: REFUSED } = PLACES;
+const { traffic, opened: OPENED, refused: REFUSED } = sumPlaces(portCountersCodec);
+const [RECEIVE, TRANSMIT] = [traffic[Direction.RECEIVE], traffic[Direction.TRANSMIT]];
 
 function isZero(sums: Float64Array, from: number, fields: number): boolean {
   for (let field = 0; field < fields; field++) if (sums[from + field] !== 0) return false;

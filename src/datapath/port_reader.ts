@@ -137,8 +137,19 @@ function portReading(
 ): PortReading | undefined {
   if (planned === undefined) return undefined;
   const { containerId, container, network } = planned;
-  const names = { containerId, container, network, published: withPort(address, port) };
-  return { ...names, proto, address, port, containerAddress, containerPort };
+  const published = withPort(address, port);
+  // Field by field: a spread gives each object a hidden class of its own, which is larger than itself.
+  return {
+    containerId,
+    container,
+    network,
+    published,
+    proto,
+    address,
+    port,
+    containerAddress,
+    containerPort,
+  };
 }
 
 const SOCKETS = sumPlaces(hostOutcomesCodec).sockets;

@@ -7,6 +7,7 @@ import {
   Verdict,
 } from "../generated/index.js";
 import type { PlannedEndpoint } from "../plan/types.js";
+import { BySlot } from "./by_slot.js";
 import { KeptEntries } from "./kept_entries.js";
 import type { Maps } from "./maps.js";
 import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
@@ -24,13 +25,13 @@ interface Entry {
 /** Why packets were not fast, by endpoint. What is read of an entry is one object as long as the entry keeps its place. */
 export class ReasonReader {
   readonly #entries: KeptEntries<Entry>;
-  #placed: readonly PlacedEndpoint[] = [];
-  #bySlot: (PlannedEndpoint | undefined)[] = [];
+  readonly #endpoints: BySlot;
 
   constructor(
     private readonly maps: Pick<Maps, "reasons" | "xdp_counters">,
-    private readonly placed: () => readonly PlacedEndpoint[],
+    placed: () => readonly PlacedEndpoint[],
   ) {
+    this.#endpoints = new BySlot(placed);
     this.#entries = new KeptEntries(maps.reasons.key.size / 4);
   }
 
@@ -38,12 +39,12 @@ export class ReasonReader {
     const { key } = this.maps.reasons;
     this.#entries.begin();
     for (const { keys, count, sums } of summedBatches(this.maps.reasons)) {
-      const bySlot = this.#endpoints();
+      const bySlot = this.#endpoints.list();
       const words = halvesOf(keys);
       const readings: ReasonReading[] = [];
       for (let i = 0; i < count; i++) {
         let entry = this.#entries.next(words, i);
-        if (entry === undefined || entry.planned !== bySlot[entry.slot])
+        if (entry === undefined || entry.planned !== bySlot[entry.slot]?.planned)
           entry = this.#entries.keep(entryOf(key.decode(keys, i * key.size), bySlot));
         const { reading } = entry;
         if (reading === undefined) continue;
@@ -57,16 +58,6 @@ export class ReasonReader {
     // What XDP has dropped that was for no endpoint, which it counts apart.
     yield xdpDrops(this.maps).map((drop) => ({ ...NOBODY, direction: "receive", verdict: "drop", ...drop }));
   }
-
-  #endpoints(): readonly (PlannedEndpoint | undefined)[] {
-    const placed = this.placed();
-    if (this.#placed !== placed) {
-      this.#placed = placed;
-      this.#bySlot = [];
-      for (const { slot, planned } of placed) this.#bySlot[slot] = planned;
-    }
-    return this.#bySlot;
-  }
 }
 
 const NOBODY = { containerId: undefined, container: undefined, network: undefined };
@@ -75,9 +66,9 @@ const { packets: PACKETS, bytes: BYTES } = sumPlaces(counterCodec);
 
 function entryOf(
   { slot, direction, verdict, reason }: ReasonKey,
-  bySlot: readonly (PlannedEndpoint | undefined)[],
+  bySlot: readonly (PlacedEndpoint | undefined)[],
 ): Entry {
-  const planned = bySlot[slot];
+  const planned = bySlot[slot]?.planned;
   if (planned === undefined && slot !== SLOT_NONE) return { slot, planned, reading: undefined };
   const { containerId, container, network } = planned ?? NOBODY;
   const reading: ReasonReading = {

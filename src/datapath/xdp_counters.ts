@@ -56,16 +56,14 @@ export function xdpVerdicts({ xdp_counters: map }: Counters, ifindex: number): X
 
 /** What was dropped for no endpoint, by reason; only reasons that there were. */
 export function xdpDrops({ xdp_counters: map }: Counters): ({ reason: string } & TrafficCounter)[] {
-  const totals = DROPS.map(({ reason }) => ({ reason, packets: 0, bytes: 0 }));
+  const totals = new Float64Array(FIELDS);
   for (const { count, sums } of summedBatches(map))
-    for (let i = 0; i < count; i++)
-      for (const [index, { packets, bytes }] of DROPS.entries()) {
-        const total = totals[index];
-        if (total === undefined) continue;
-        total.packets += sums[i * FIELDS + packets] as number;
-        total.bytes += sums[i * FIELDS + bytes] as number;
-      }
-  return totals.filter(({ packets }) => packets > 0);
+    for (let i = 0; i < count * FIELDS; i++) (totals[i % FIELDS] as number) += sums[i] as number;
+  return DROPS.map(({ reason, packets, bytes }) => ({
+    reason,
+    packets: totals[packets] as number,
+    bytes: totals[bytes] as number,
+  })).filter(({ packets }) => packets > 0);
 }
 
 const FIELDS = xdpCountersCodec.size / 8;

@@ -38,12 +38,7 @@ class Family {
 
   add(labels: readonly string[], value: number): void {
     this.#lines ??= new Lines(Buffer.from(this.metric.name), labels.length, this.texts);
-    for (const label of labels)
-      if (label.length > LONGEST_VALUE) {
-        this.#lines.add(labels.map(cut), value);
-        return;
-      }
-    this.#lines.add(labels, value);
+    this.#lines.add(isCut(labels) ? labels : labels.map(cut), value);
   }
 
   async *text(): AsyncGenerator<Buffer | undefined> {
@@ -133,6 +128,12 @@ export class Exposition {
   async *text(): AsyncGenerator<Buffer | undefined> {
     for (const family of this.#families.values()) yield* family.text();
   }
+}
+
+/** Each sample of each scrape comes here: for..of makes an object for each label. */
+function isCut(labels: readonly string[]): boolean {
+  for (let i = 0; i < labels.length; i++) if ((labels[i] as string).length > LONGEST_VALUE) return false;
+  return true;
 }
 
 function cut(value: string): string {

@@ -1,5 +1,6 @@
 import type { CollectorKind } from "../collector.js";
 import { counter } from "../metric.js";
+import { inSteps } from "../pace.js";
 
 const labels = ["id", "name", "interface"] as const;
 const both =
@@ -56,27 +57,21 @@ export const cadvisor: CollectorKind = {
     wanted
       ? {
           *collect(out) {
-            for (const readings of source.reader?.endpointSteps() ?? []) {
-              yield;
-              for (const [index, endpoint] of readings.entries()) {
-                const { containerId, container, network } = endpoint;
-                const of = [`/docker/${containerId}`, container, network] as const;
-                for (const direction of directions) {
-                  const { fast, slow } = endpoint[direction];
-                  out.add(metrics[direction].packets, of, fast.packets + slow.packets);
-                  out.add(metrics[direction].bytes, of, fast.bytes + slow.bytes);
-                  out.add(metrics[direction].dropped, of, 0);
-                }
-                if (index % 100 === 99) yield;
+            yield* inSteps(source.reader?.endpointSteps() ?? [], 100, (endpoint) => {
+              const { containerId, container, network } = endpoint;
+              const of = [`/docker/${containerId}`, container, network] as const;
+              for (const direction of directions) {
+                const { fast, slow } = endpoint[direction];
+                out.add(metrics[direction].packets, of, fast.packets + slow.packets);
+                out.add(metrics[direction].bytes, of, fast.bytes + slow.bytes);
+                out.add(metrics[direction].dropped, of, 0);
               }
-            }
-            for (const readings of source.reader?.reasonSteps() ?? []) {
-              yield;
-              for (const { verdict, container, containerId, network, direction, packets } of readings) {
-                if (verdict !== "drop" || container === undefined || network === undefined) continue;
-                out.add(metrics[direction].dropped, [`/docker/${containerId}`, container, network], packets);
-              }
-            }
+            });
+            yield* inSteps(source.reader?.reasonSteps() ?? [], 500, (reading) => {
+              const { verdict, container, containerId, network, direction, packets } = reading;
+              if (verdict !== "drop" || container === undefined || network === undefined) return;
+              out.add(metrics[direction].dropped, [`/docker/${containerId}`, container, network], packets);
+            });
           },
         }
       : undefined,

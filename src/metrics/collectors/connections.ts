@@ -3,11 +3,11 @@ import type { CollectorKind } from "../collector.js";
 import type { Exposition } from "../exposition.js";
 import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter, gauge, histogram } from "../metric.js";
+import { inSteps } from "../pace.js";
 
 const endpoint = ["container", "project", "network"] as const;
 const directed = [...endpoint, "direction"] as const;
 const transports = ["tcp", "udp"] as const;
-const directions = ["receive", "transmit"] as const;
 
 const opened = counter({
   name: "fairway_endpoint_connections_opened_total",
@@ -84,14 +84,9 @@ export const connections: CollectorKind = {
     return {
       *collect(out) {
         kept.begin(source.engineState);
-        let done = 0;
-        for (const readings of source.reader?.connectionSteps() ?? []) {
-          yield;
-          for (const reading of readings) {
-            add(out, reading, kept.next(reading.endpoint));
-            if (++done % 200 === 0) yield;
-          }
-        }
+        yield* inSteps(source.reader?.connectionSteps() ?? [], 200, (reading) =>
+          add(out, reading, kept.next(reading.endpoint)),
+        );
         for (const { network, direction, ...handshakes } of source.reader?.handshakes() ?? [])
           out.addHistogram(taken, [network, direction], handshakes);
       },
@@ -111,7 +106,8 @@ function labelsOf({ containerId, container, network }: EndpointNames, { projectO
 type Labels = ReturnType<typeof labelsOf>;
 
 function add(out: Exposition, reading: ConnectionReading, labels: Labels): void {
-  for (const direction of directions) addDirection(out, labels[direction], reading[direction]);
+  addDirection(out, labels.receive, reading.receive);
+  addDirection(out, labels.transmit, reading.transmit);
   const { allocated, retried, failed } = reading.snat;
   if (allocated + failed === 0) return;
   out.add(snat.allocated, labels.endpoint, allocated);

@@ -1,6 +1,9 @@
+import type { EngineContainer } from "../../docker/model.js";
 import type { CollectorKind } from "../collector.js";
 import { containerNames } from "../containers.js";
+import { KeptLabels } from "../kept_labels.js";
 import { gauge } from "../metric.js";
+import { inSteps } from "../pace.js";
 import { scrapeTargets } from "../service_discovery.js";
 
 const running = gauge({
@@ -32,18 +35,24 @@ export const containers: CollectorKind = {
   metrics: [running, info, targets, refused],
   create: ({ source, labels = [] }) => {
     const wanted = labels.map((name) => [name, `label_${name.replace(/[^A-Za-z0-9_]/g, "_")}`] as const);
+    const kept = new KeptLabels((container: EngineContainer) => {
+      const { project, service } = containerNames(container);
+      return {
+        values: [container.name, project, service, container.id] as const,
+        more: wanted.map(([name, label]) => [label, container.labels[name] ?? ""] as const),
+      };
+    });
     return {
       *collect(out) {
         const state = source.engineState;
         if (state === undefined) return;
+        kept.begin(state);
         const all = state.containers.filter((container) => container.running);
         out.add(running, [], all.length);
-        for (const [index, container] of all.entries()) {
-          const { project, service } = containerNames(container);
-          const more = wanted.map(([name, label]) => [label, container.labels[name] ?? ""] as const);
-          out.add(info, [container.name, project, service, container.id], 1, more);
-          if (index % 200 === 199) yield;
-        }
+        yield* inSteps([all], 200, (container) => {
+          const { values, more } = kept.next(container);
+          out.add(info, values, 1, more);
+        });
         const found = scrapeTargets(state.containers);
         out.add(targets, [], found.targets.length);
         out.add(refused, [], found.refused.length);

@@ -1,10 +1,10 @@
-import type { EndpointReading } from "../../datapath/reader.js";
+import type { EndpointReading, PathCounters } from "../../datapath/reader.js";
 import type { CollectorKind } from "../collector.js";
+import type { Exposition } from "../exposition.js";
 import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter, gauge } from "../metric.js";
+import { inSteps } from "../pace.js";
 
-const directions = ["receive", "transmit"] as const;
-const paths = ["fast", "slow"] as const;
 const labels = ["container", "project", "network", "path"] as const;
 
 const onWire = "as on a wire: a GSO packet counts as its segments";
@@ -78,27 +78,30 @@ export const endpoints: CollectorKind = {
     return {
       *collect(out) {
         kept.begin(source.engineState);
-        let done = 0;
-        for (const readings of source.reader?.endpointSteps() ?? []) {
-          yield;
-          for (const endpoint of readings) {
-            const of = kept.next(endpoint);
-            for (const direction of directions) {
-              for (const path of paths) {
-                const { packets, bytes } = endpoint[direction][path];
-                out.add(traffic[direction].packets, of[path], packets);
-                out.add(traffic[direction].bytes, of[path], bytes);
-              }
-            }
-            out.add(info, of.info, 1);
-            out.add(masqueraded, of.endpoint, endpoint.masquerade ? 1 : 0);
-            if (++done % 250 === 0) yield;
-          }
-        }
+        yield* inSteps(source.reader?.endpointSteps() ?? [], 250, (endpoint) => {
+          const of = kept.next(endpoint);
+          addTraffic(out, "receive", of, endpoint.receive);
+          addTraffic(out, "transmit", of, endpoint.transmit);
+          out.add(info, of.info, 1);
+          out.add(masqueraded, of.endpoint, endpoint.masquerade ? 1 : 0);
+        });
       },
     };
   },
 };
+
+function addTraffic(
+  out: Exposition,
+  direction: "receive" | "transmit",
+  of: ReturnType<typeof labelsOf>,
+  { fast, slow }: PathCounters,
+): void {
+  const { packets, bytes } = traffic[direction];
+  out.add(packets, of.fast, fast.packets);
+  out.add(bytes, of.fast, fast.bytes);
+  out.add(packets, of.slow, slow.packets);
+  out.add(bytes, of.slow, slow.bytes);
+}
 
 function labelsOf(reading: EndpointReading, { projectOf, networkOf }: EngineNames) {
   const { container, network, containerId, endpointId, device, bridge, addresses } = reading;

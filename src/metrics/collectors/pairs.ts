@@ -1,5 +1,6 @@
 import type { CollectorKind } from "../collector.js";
 import { counter } from "../metric.js";
+import { inSteps } from "../pace.js";
 
 const labels = ["network", "from", "to"] as const;
 const packets = counter({
@@ -26,15 +27,11 @@ export const pairs: CollectorKind = {
   metrics: [packets, bytes, uncounted],
   create: ({ source }) => ({
     *collect(out) {
-      for (const readings of source.reader?.pairSteps() ?? []) {
-        yield;
-        for (const [index, reading] of readings.entries()) {
-          const values = [reading.network, reading.from, reading.to] as const;
-          out.add(packets, values, reading.packets);
-          out.add(bytes, values, reading.bytes);
-          if (index % 200 === 199) yield;
-        }
-      }
+      yield* inSteps(source.reader?.pairSteps() ?? [], 200, (reading) => {
+        const values = [reading.network, reading.from, reading.to] as const;
+        out.add(packets, values, reading.packets);
+        out.add(bytes, values, reading.bytes);
+      });
       if (source.reader !== undefined) out.add(uncounted, [], source.reader.pairsUncounted());
     },
   }),

@@ -1,10 +1,10 @@
-import type { PortReading } from "../../datapath/reader.js";
+import type { PortCountReading, PortReading } from "../../datapath/reader.js";
 import type { CollectorKind } from "../collector.js";
-import type { LabelValues } from "../exposition.js";
+import type { Exposition, LabelValues } from "../exposition.js";
 import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter } from "../metric.js";
+import { inSteps } from "../pace.js";
 
-const directions = ["receive", "transmit"] as const;
 const labels = ["container", "project", "network", "proto", "published"] as const;
 
 const both =
@@ -69,26 +69,29 @@ export const portCounters: CollectorKind = {
     return {
       *collect(out) {
         kept.begin(source.engineState);
-        let done = 0;
-        for (const readings of source.reader?.portCountSteps() ?? []) {
-          yield;
-          for (const reading of readings) {
-            const names = kept.next(reading.port);
-            for (const direction of directions) {
-              const { packets, bytes } = reading[direction];
-              if (packets === 0) continue;
-              out.add(traffic[direction].packets, names, packets);
-              out.add(traffic[direction].bytes, names, bytes);
-            }
-            if (reading.opened > 0) out.add(opened, names, reading.opened);
-            if (reading.refused > 0) out.add(refused, names, reading.refused);
-            if (++done % 500 === 0) yield;
-          }
-        }
+        yield* inSteps(source.reader?.portCountSteps() ?? [], 500, (reading) => {
+          const names = kept.next(reading.port);
+          addTraffic(out, "receive", names, reading);
+          addTraffic(out, "transmit", names, reading);
+          if (reading.opened > 0) out.add(opened, names, reading.opened);
+          if (reading.refused > 0) out.add(refused, names, reading.refused);
+        });
       },
     };
   },
 };
+
+function addTraffic(
+  out: Exposition,
+  direction: "receive" | "transmit",
+  names: LabelValues<typeof labels>,
+  reading: PortCountReading,
+): void {
+  const { packets, bytes } = reading[direction];
+  if (packets === 0) return;
+  out.add(traffic[direction].packets, names, packets);
+  out.add(traffic[direction].bytes, names, bytes);
+}
 
 function labelsOf(port: PortReading, { projectOf }: EngineNames): LabelValues<typeof labels> {
   const { container, containerId, network, proto, published } = port;

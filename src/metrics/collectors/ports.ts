@@ -4,6 +4,7 @@ import type { CollectorKind } from "../collector.js";
 import type { LabelValues } from "../exposition.js";
 import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { gauge } from "../metric.js";
+import { inSteps } from "../pace.js";
 
 const info = gauge({
   name: "fairway_published_port_info",
@@ -30,10 +31,7 @@ export const ports: CollectorKind = {
         yield;
         out.add(count, [], all.length);
         kept.begin(source.engineState);
-        for (const [index, port] of all.entries()) {
-          out.add(info, kept.next(port), 1);
-          if (index % 500 === 499) yield;
-        }
+        yield* inSteps([all], 500, (port) => out.add(info, kept.next(port), 1));
       },
     };
   },

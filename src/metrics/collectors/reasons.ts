@@ -3,6 +3,7 @@ import type { CollectorKind } from "../collector.js";
 import type { LabelValues } from "../exposition.js";
 import { type EngineNames, KeptLabels } from "../kept_labels.js";
 import { counter } from "../metric.js";
+import { inSteps } from "../pace.js";
 
 const labels = ["container", "project", "network", "direction", "reason"] as const;
 const dropped = counter({
@@ -36,18 +37,13 @@ export const reasons: CollectorKind = {
     return {
       *collect(out) {
         kept.begin(source.engineState);
-        let done = 0;
-        for (const readings of source.reader?.reasonSteps() ?? []) {
-          yield;
-          for (const reading of readings) {
-            const values = kept.next(reading);
-            if (reading.verdict === "drop") {
-              out.add(dropped, values, reading.packets);
-              out.add(droppedBytes, values, reading.bytes);
-            } else out.add(slow, values, reading.packets);
-            if (++done % 500 === 0) yield;
-          }
-        }
+        yield* inSteps(source.reader?.reasonSteps() ?? [], 500, (reading) => {
+          const values = kept.next(reading);
+          if (reading.verdict === "drop") {
+            out.add(dropped, values, reading.packets);
+            out.add(droppedBytes, values, reading.bytes);
+          } else out.add(slow, values, reading.packets);
+        });
       },
     };
   },

@@ -270,14 +270,21 @@ describe("MapReader", () => {
     });
   });
 
-  it("counts maps in turn where counting takes its time: each is current within as many calls as there are maps", async () => {
+  it("counts maps in turn, a batch at a call where counting takes its time: none stays as it was, none is half counted", async () => {
     const { reader, fake } = await scene(planOf([one], { ports: [port(one, 80)] }));
     const counted = () =>
       new Map([...reader.mapSteps(0)].flatMap((m) => (m === undefined ? [] : [[m.map, m.entries] as const])));
     expect(counted().get("ports_ipv4")).toBe(1);
     fake("ports_ipv4").set(Buffer.from([0, 0, 0, 0, 0, 81, 6, 0]), Buffer.alloc(16));
-    const readings = Array.from({ length: counted().size }, counted);
+    // An array of 32 batches: its first entry and its last.
+    for (const index of [0, 65535]) {
+      const key = Buffer.alloc(4);
+      key.writeUInt32LE(index);
+      fake("masquerade_ports").set(key, Buffer.from([1]));
+    }
+    const readings = Array.from({ length: counted().size + 2 * 32 }, counted);
     expect(readings.at(-1)?.get("ports_ipv4")).toBe(2);
+    expect(new Set(readings.map((all) => all.get("masquerade_ports")))).toEqual(new Set([0, 2]));
     expect(readings.every((all) => all.size === readings[0]?.size)).toBe(true);
   });
 
