@@ -16,10 +16,17 @@ namespace fairway {
 
 namespace {
 
-// Hands out memory that nobody needs zeroed first.
 using Storage = std::unique_ptr<uint8_t[]>;
+
+// Hands out memory that nobody needs zeroed first.
 Storage allocate(size_t size) {
     return Storage(new uint8_t[std::max<size_t>(size, 1)]);
+}
+
+Storage copyOf(const std::vector<uint8_t> &bytes) {
+    Storage copy = allocate(bytes.size());
+    std::copy(bytes.begin(), bytes.end(), copy.get());
+    return copy;
 }
 
 bool perCpu(uint32_t type) {
@@ -57,16 +64,6 @@ size_t cursorLength(const bpf_map_info &info) {
     return std::max<size_t>(info.key_size, sizeof(uint32_t));
 }
 
-Napi::Object batch(Napi::Env env, const bpf_map_info &info, size_t valueLength, const uint8_t *keys,
-                   const uint8_t *values, size_t count, const uint8_t *cursor) {
-    Napi::Object result = Napi::Object::New(env);
-    result["keys"] = copied(env, keys, count * info.key_size);
-    result["values"] = copied(env, values, count * valueLength);
-    result["count"] = Napi::Number::New(env, static_cast<double>(count));
-    result["cursor"] = cursor == nullptr ? env.Undefined() : copied(env, cursor, cursorLength(info));
-    return result;
-}
-
 uint32_t mapType(const std::string &name) {
     for (uint32_t type = 0;; type++) {
         const char *known = libbpf_bpf_map_type_str(static_cast<bpf_map_type>(type));
@@ -90,6 +87,7 @@ void Map::define(Napi::Env env) {
                                               Guarded::define<&Map::set>("set"),
                                               Guarded::define<&Map::remove>("delete"),
                                               Guarded::define<&Map::getBatch>("getBatch"),
+                                              Guarded::define<&Map::sumBatch>("sumBatch"),
                                               Guarded::define<&Map::setBatch>("setBatch"),
                                               Guarded::define<&Map::removeBatch>("deleteBatch"),
                                               Guarded::define<&Map::pin>("pin"),
@@ -185,6 +183,50 @@ uint32_t Map::keysIn(const char *operation, size_t bytes) const {
 
 Napi::Value Map::getBatch(const Napi::CallbackInfo &info) {
     Napi::Env env = info.Env();
+    Batch read = readBatch(info);
+    Napi::Object result = described(env, read);
+    result["values"] = copied(env, read.values.get(), read.count * valueLength_);
+    return result;
+}
+
+Napi::Value Map::sumBatch(const Napi::CallbackInfo &info) {
+    Napi::Env env = info.Env();
+    const size_t fields = info_.value_size / sizeof(uint64_t);
+    if (!perCpu(info_.type) || info_.value_size % sizeof(uint64_t) != 0) {
+        throw Failure{EINVAL, "sum map", name_, "no per-CPU map whose values are u64 only", ""};
+    }
+    Batch read = readBatch(info);
+    auto sums = Napi::Float64Array::New(env, read.count * fields);
+    double *to = sums.Data();
+    // new's memory is aligned for any type, and values are multiples of 8 bytes.
+    auto *from = reinterpret_cast<const uint64_t *>(read.values.get());
+    const size_t cpus = valueLength_ / info_.value_size;
+    for (size_t entry = 0; entry < read.count; entry++, from += cpus * fields) {
+        for (size_t field = 0; field < fields; field++) {
+            uint64_t sum = 0;
+            for (size_t cpu = 0; cpu < cpus; cpu++) {
+                sum += from[cpu * fields + field];
+            }
+            *to++ = static_cast<double>(sum);
+        }
+    }
+    Napi::Object result = described(env, read);
+    result["sums"] = sums;
+    return result;
+}
+
+// Keys, count and cursor.
+Napi::Object Map::described(Napi::Env env, const Batch &read) const {
+    Napi::Object result = Napi::Object::New(env);
+    result["keys"] = copied(env, read.keys.get(), static_cast<size_t>(read.count) * info_.key_size);
+    result["count"] = Napi::Number::New(env, read.count);
+    result["cursor"] =
+        read.next == nullptr ? env.Undefined() : copied(env, read.next.get(), cursorLength(info_));
+    return result;
+}
+
+// A batch's arguments: a cursor or undefined, and how many entries.
+Map::Batch Map::readBatch(const Napi::CallbackInfo &info) {
     int descriptor = fd("read map");
     const size_t keySize = info_.key_size;
     keysIn("read map", 0);
@@ -195,7 +237,7 @@ Napi::Value Map::getBatch(const Napi::CallbackInfo &info) {
     }
     uint32_t capacity = std::clamp<uint32_t>(info[1].As<Napi::Number>().Uint32Value(), 1, info_.max_entries);
     if (!batches_) {
-        return readAll(env, descriptor);
+        return readAll(descriptor);
     }
     LIBBPF_OPTS(bpf_map_batch_opts, options);
     Storage next = allocate(cursorLength(info_));
@@ -206,20 +248,22 @@ Napi::Value Map::getBatch(const Napi::CallbackInfo &info) {
         // libbpf takes the input cursor as writable but only hands it on.
         int error = bpf_map_lookup_batch(descriptor, const_cast<uint8_t *>(cursor.data), next.get(),
                                          keys.get(), values.get(), &count, &options);
-        if (error == 0 || error == -ENOENT) {
-            return batch(env, info_, valueLength_, keys.get(), values.get(), count,
-                         error == 0 ? next.get() : nullptr);
+        if (error == 0) {
+            return {std::move(keys), std::move(values), count, std::move(next)};
+        }
+        if (error == -ENOENT) {
+            return {std::move(keys), std::move(values), count, nullptr};
         }
         if (error == -ENOSPC && capacity < (1U << 24)) {
             capacity *= 2; // the next bucket holds more than there was room for
         } else if (error == -EINTR && interrupted++ < 100) {
             // An entry went away while it was read (before 6.14): what was read before it is good.
             if (count > 0 && count <= capacity) {
-                return batch(env, info_, valueLength_, keys.get(), values.get(), count, next.get());
+                return {std::move(keys), std::move(values), count, std::move(next)};
             }
         } else if (hasNoBatch(error)) {
             batches_ = false;
-            return readAll(env, descriptor);
+            return readAll(descriptor);
         } else {
             check(error, "read map", name_);
         }
@@ -228,7 +272,7 @@ Napi::Value Map::getBatch(const Napi::CallbackInfo &info) {
 
 // For map types without batches. In one go, so that nobody can delete the key that the next one is asked for
 // by.
-Napi::Value Map::readAll(Napi::Env env, int descriptor) {
+Map::Batch Map::readAll(int descriptor) {
     const size_t keySize = info_.key_size;
     std::vector<uint8_t> keys, values;
     Storage key = allocate(keySize), value = allocate(valueLength_);
@@ -246,7 +290,7 @@ Napi::Value Map::readAll(Napi::Env env, int descriptor) {
     if (error != -ENOENT) {
         check(error, "read map", name_);
     }
-    return batch(env, info_, valueLength_, keys.data(), values.data(), count, nullptr);
+    return {copyOf(keys), copyOf(values), count, nullptr};
 }
 
 // Writes the entries from `done` on, and counts them there.

@@ -27,11 +27,21 @@ private:
     Napi::Value get(const Napi::CallbackInfo &info);
     Napi::Value set(const Napi::CallbackInfo &info);
     Napi::Value remove(const Napi::CallbackInfo &info);
+    // Up to so many entries; next: where the rest begins, none at the end.
+    struct Batch {
+        std::unique_ptr<uint8_t[]> keys, values;
+        uint32_t count;
+        std::unique_ptr<uint8_t[]> next;
+    };
+
     Napi::Value getBatch(const Napi::CallbackInfo &info);
+    Napi::Value sumBatch(const Napi::CallbackInfo &info);
     Napi::Value setBatch(const Napi::CallbackInfo &info);
     Napi::Value removeBatch(const Napi::CallbackInfo &info);
 
-    Napi::Value readAll(Napi::Env env, int fd);
+    Batch readBatch(const Napi::CallbackInfo &info);
+    Batch readAll(int fd);
+    Napi::Object described(Napi::Env env, const Batch &read) const;
     int writeFrom(uint32_t &done, int fd, const uint8_t *keys, const uint8_t *values, uint32_t total);
     uint32_t keysIn(const char *operation, size_t bytes) const;
 

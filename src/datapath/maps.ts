@@ -6,7 +6,7 @@ import type { BpfMap } from "../native/index.js";
 /** What we use of a kernel's map; BpfMap is one, and tests bring their own. */
 export type KernelMap = Pick<
   BpfMap,
-  "get" | "set" | "delete" | "getBatch" | "setBatch" | "deleteBatch" | "entries" | "close"
+  "get" | "set" | "delete" | "getBatch" | "sumBatch" | "setBatch" | "deleteBatch" | "entries" | "close"
 >;
 
 type KeyOf<N extends MapName> = (typeof mapDefinitions)[N]["key"] extends Codec<infer K> ? K : never;

@@ -1,12 +1,12 @@
 /** Per-CPU maps whose values' fields are all u64, read in batches: sums over all CPUs, as numbers (exact up to 2^53). */
 import type { Codec } from "../codec.js";
-import { type MapBatch, possibleCpus } from "../native/index.js";
+import { type MapSums, possibleCpus } from "../native/index.js";
 import type { KernelMap } from "./maps.js";
 import type { TrafficCounter } from "./reader.js";
 
 const U64 = 8;
-/** About a millisecond's worth. */
-const BATCH_BYTES = 128 * 1024;
+/** About a millisecond's worth, and less than what malloc() asks the kernel for (and gives back) each time. */
+const BATCH_BYTES = 120 * 1024;
 
 let cpus: number | undefined;
 
@@ -16,14 +16,6 @@ export function batchOf(value: Codec<unknown>): number {
   return Math.max(16, Math.min(1024, Math.floor(BATCH_BYTES / (cpus * value.size))));
 }
 
-/** A batch of a per-CPU map. */
-export interface SummedBatch {
-  readonly keys: Buffer;
-  readonly count: number;
-  /** size / 8 sums for each entry; the next batch of any map is written over them. */
-  readonly sums: Float64Array;
-}
-
 /**
  * All of a per-CPU map, batch by batch.
  * @param most entries that are wanted; asked before each batch
@@ -31,36 +23,17 @@ export interface SummedBatch {
 export function* summedBatches(
   { kernel, value }: { kernel: KernelMap; value: Codec<unknown> },
   most: () => number = () => Number.POSITIVE_INFINITY,
-): Generator<SummedBatch> {
+): Generator<MapSums> {
   let cursor: Buffer | undefined;
   let read = 0;
   do {
     const left = most() - read;
     if (left <= 0) return;
-    const batch = kernel.getBatch(cursor, Math.min(batchOf(value), left));
-    yield { keys: batch.keys, count: batch.count, sums: sumBatch(batch, value.size / U64) };
+    const batch = kernel.sumBatch(cursor, Math.min(batchOf(value), left));
+    yield batch;
     read += batch.count;
     cursor = batch.cursor;
   } while (cursor !== undefined);
-}
-
-let sums = new Float64Array(0);
-
-function sumBatch({ values, count }: MapBatch, fields: number): Float64Array {
-  const wanted = count * fields;
-  if (sums.length < wanted) sums = new Float64Array(2 * wanted);
-  const halves = halvesOf(values);
-  const entry = count === 0 ? 0 : halves.length / count;
-  for (let i = 0, field = 0, at = 0; i < wanted; i++) {
-    let sum = 0;
-    for (let half = at + 2 * field; half < at + entry; half += 2 * fields)
-      sum += (halves[half] as number) + (halves[half + 1] as number) * 0x1_0000_0000;
-    sums[i] = sum;
-    if (++field < fields) continue;
-    field = 0;
-    at += entry;
-  }
-  return sums;
 }
 
 /** The bytes as u32. */

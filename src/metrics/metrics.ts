@@ -6,12 +6,18 @@ import { Exposition } from "./exposition.js";
 import { paced } from "./pace.js";
 import { SeriesTexts } from "./series_texts.js";
 
+/**
+ * Takes a scrape's text, piece by piece, as it is written.
+ * @param piece good until it returns
+ * @returns what is to be waited for before the next piece
+ */
+export type TakePiece = (piece: Buffer) => Promise<void> | undefined;
+
 export interface Metrics {
   /**
    * Reads everything anew. Never fails because of a collector. Scrapes at the same time wait for each other.
-   * @param take is given the text, piece by piece, as it is written; a piece is good until it returns
    */
-  scrape(take: (piece: Buffer) => void): Promise<void>;
+  scrape(take: TakePiece): Promise<void>;
   readonly contentType: string;
   /** To be given to the daemon. */
   readonly observer: Required<DaemonObserver>;
@@ -53,7 +59,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
   };
 
-  async function scrapeNow(take: (piece: Buffer) => void): Promise<void> {
+  async function scrapeNow(take: TakePiece): Promise<void> {
     texts.beginScrape();
     own.begin();
     const expositions = [own];
@@ -85,13 +91,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
   }
 }
 
-async function* written(
-  expositions: readonly Exposition[],
-  take: (piece: Buffer) => void,
-): AsyncGenerator<void> {
+async function* written(expositions: readonly Exposition[], take: TakePiece): AsyncGenerator<void> {
   for (const exposition of expositions) {
     for await (const piece of exposition.text()) {
-      if (piece !== undefined) take(piece);
+      const room = piece === undefined ? undefined : take(piece);
+      if (room !== undefined) await room;
       yield;
     }
   }

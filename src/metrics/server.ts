@@ -2,13 +2,14 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { formatMetricsAddress, type MetricsAddress } from "../config/schema.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
+import type { TakePiece } from "./metrics.js";
 import { SendBuffers } from "./send_buffers.js";
 import type { TargetGroup } from "./service_discovery.js";
 
 export interface MetricsServerOptions {
   address: MetricsAddress;
   /** Gives the text of /metrics, piece by piece, each good until `take` returns. */
-  scrape: (take: (piece: Buffer) => void) => Promise<void>;
+  scrape: (take: TakePiece) => Promise<void>;
   contentType: string;
   /** What /sd answers; undefined while the engine has not been seen. */
   targets: () => TargetGroup[] | undefined;
@@ -103,7 +104,9 @@ async function scraped(
   });
   await scrape((piece) => {
     // Else who asked has gone.
-    if (!response.destroyed) sending.add(piece);
+    if (response.destroyed) return undefined;
+    sending.add(piece);
+    return sending.room();
   });
   if (!response.destroyed) sending.flush();
   response.end();

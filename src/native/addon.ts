@@ -8,6 +8,7 @@ import type {
   MapBatch,
   MapInfo,
   MapSpec,
+  MapSums,
   ProgramInfo,
   RunResult,
   TestRunOptions,
@@ -29,6 +30,7 @@ export interface MapHandle {
   set(key: Uint8Array, value: Uint8Array, flags: number): void;
   delete(key: Uint8Array): boolean;
   getBatch(cursor: Uint8Array | undefined, count: number): MapBatch;
+  sumBatch(cursor: Uint8Array | undefined, count: number): MapSums;
   setBatch(keys: Uint8Array, values: Uint8Array): number;
   deleteBatch(keys: Uint8Array): number;
   pin(path: string): void;

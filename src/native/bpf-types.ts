@@ -33,6 +33,16 @@ export interface MapBatch {
   cursor: Buffer | undefined;
 }
 
+/** A batch of a per-CPU map whose values are u64 only. */
+export interface MapSums {
+  keys: Buffer;
+  /** For each entry its fields, each added up over all CPUs; exact up to 2^53. */
+  sums: Float64Array;
+  count: number;
+  /** Where to go on; undefined: this was the end. */
+  cursor: Buffer | undefined;
+}
+
 export interface LinkInfo {
   id: number;
   /** As in libbpf and bpftool: "tcx", "xdp", "cgroup", "netfilter", ... */

@@ -8,6 +8,7 @@ export type {
   MapBatch,
   MapInfo,
   MapSpec,
+  MapSums,
   ProgramInfo,
   RunResult,
   TestRunOptions,

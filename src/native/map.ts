@@ -1,5 +1,5 @@
 import { addon, type MapHandle } from "./addon.js";
-import type { MapBatch, MapInfo, MapSpec } from "./bpf-types.js";
+import type { MapBatch, MapInfo, MapSpec, MapSums } from "./bpf-types.js";
 
 /** As bpf(2): BPF_ANY, BPF_NOEXIST, BPF_EXIST. */
 const updateFlags = { any: 0, create: 1, exist: 2 } as const;
@@ -62,6 +62,14 @@ export class BpfMap {
    */
   getBatch(cursor: Buffer | undefined, count: number): MapBatch {
     return this.handle.getBatch(cursor, count);
+  }
+
+  /**
+   * As getBatch(), of a per-CPU map whose values are u64 only (else NativeError, EINVAL): each field added up over all CPUs. What many
+   * CPUs count is much larger than its sums.
+   */
+  sumBatch(cursor: Buffer | undefined, count: number): MapSums {
+    return this.handle.sumBatch(cursor, count);
   }
 
   /**

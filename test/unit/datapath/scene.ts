@@ -136,6 +136,19 @@ export class FakeMap implements KernelMap {
     };
   }
 
+  /** A value may be of fewer CPUs than there are. */
+  sumBatch(cursor: Buffer | undefined, count: number) {
+    const { keys, values, count: read, cursor: next } = this.getBatch(cursor, count);
+    const fields = mapDefinitions[this.name as MapName].value.size / 8;
+    const each = values.length / 8 / read;
+    const sums = new Float64Array(read * fields);
+    for (let at = 0; at < values.length / 8; at++)
+      (sums[Math.floor(at / each) * fields + (at % fields)] as number) += Number(
+        values.readBigUInt64LE(at * 8),
+      );
+    return { keys, sums, count: read, cursor: next };
+  }
+
   setBatch(keys: Uint8Array, values: Uint8Array): number {
     const count = this.#count(keys);
     const keySize = keys.length / count;

@@ -148,11 +148,11 @@ describe("metrics", () => {
     const fast = (packets: number) => ({ fast: { packets, bytes: 0 }, slow: { packets: 0, bytes: 0 } });
     const pieces: [Buffer[], Buffer[]] = [[], []];
     source.endpoints = [endpoint({ receive: fast(1) })];
-    const first = metrics.scrape((piece) => pieces[0].push(Buffer.from(piece)));
+    const first = metrics.scrape((piece) => void pieces[0].push(Buffer.from(piece)));
     const second = first.then(() => {
       source.endpoints = [endpoint({ receive: fast(2) })];
     });
-    await Promise.all([second, metrics.scrape((piece) => pieces[1].push(Buffer.from(piece)))]);
+    await Promise.all([second, metrics.scrape((piece) => void pieces[1].push(Buffer.from(piece)))]);
     const line = 'receive_packets_total{container="web",project="",network="bridge",path="fast"} ';
     expect(Buffer.concat(pieces[0]).toString()).toContain(`${line}1\n`);
     expect(Buffer.concat(pieces[1]).toString()).toContain(`${line}2\n`);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { SendBuffers } from "../../../src/metrics/send_buffers.js";
 
 describe("SendBuffers", () => {
@@ -23,5 +23,29 @@ describe("SendBuffers", () => {
     later.flush();
     expect(sent.at(-1)?.bytes.buffer).toBe(first);
     expect(sent.at(-1)?.bytes.toString()).toBe("later");
+  });
+
+  it("has those who write wait while four buffers are on their way, but not for who does not read", async () => {
+    vi.useFakeTimers();
+    try {
+      const sent: (() => void)[] = [];
+      const sending = new SendBuffers((_, done) => sent.push(done));
+      sending.add(Buffer.alloc(4 * 256 * 1024 - 1));
+      expect(sending.room()).toBeUndefined();
+      sending.add(Buffer.alloc(1));
+      const room = sending.room();
+      expect(room).toBeInstanceOf(Promise);
+      sent.shift()?.();
+      await room;
+      expect(sending.room()).toBeUndefined();
+      sending.add(Buffer.alloc(256 * 1024));
+      const never = sending.room();
+      vi.advanceTimersByTime(50);
+      await never;
+      sending.add(Buffer.alloc(256 * 1024));
+      expect(sending.room()).toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 });

@@ -160,6 +160,6 @@ export class FakeSource implements MetricsSource {
 /** One scrape. */
 export async function textOf(metrics: Pick<Metrics, "scrape">): Promise<string> {
   const pieces: Buffer[] = [];
-  await metrics.scrape((piece) => pieces.push(Buffer.from(piece)));
+  await metrics.scrape((piece) => void pieces.push(Buffer.from(piece)));
   return Buffer.concat(pieces).toString();
 }

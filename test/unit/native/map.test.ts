@@ -285,3 +285,33 @@ describe("pins and handles", () => {
       BpfMap.create({ type: "array", name: "x", keySize: 4, valueSize: 4, maxEntries: 1 });
   });
 });
+
+describe("sums over CPUs", () => {
+  test.each(["percpu_array", "percpu_hash", "lru_percpu_hash"])("%s", (type) => {
+    const map = create({ type, valueSize: 16, maxEntries: 3 });
+    const cpus = possibleCpus();
+    for (let entry = 0; entry < 3; entry++) {
+      const value = Buffer.alloc(map.valueLength);
+      for (let cpu = 0; cpu < cpus; cpu++) {
+        value.writeBigUInt64LE(BigInt(100 * entry + cpu), 16 * cpu);
+        value.writeBigUInt64LE(2n ** 40n + BigInt(entry), 16 * cpu + 8);
+      }
+      map.set(u32(entry), value);
+    }
+    const found = new Map<number, number[]>();
+    for (let cursor: Buffer | undefined, first = true; first || cursor !== undefined; first = false) {
+      const batch = map.sumBatch(cursor, 2);
+      for (let i = 0; i < batch.count; i++)
+        found.set(batch.keys.readUInt32LE(4 * i), [...batch.sums.subarray(2 * i, 2 * i + 2)]);
+      cursor = batch.cursor;
+    }
+    const sum = (entry: number) => [cpus * 100 * entry + (cpus * (cpus - 1)) / 2, cpus * (2 ** 40 + entry)];
+    expect(found).toEqual(new Map([0, 1, 2].map((entry) => [entry, sum(entry)])));
+  });
+
+  test("a map that is not per CPU, or has other fields than u64, has none", () => {
+    expect(nativeError(() => create().sumBatch(undefined, 1)).code).toBe("EINVAL");
+    const odd = create({ type: "percpu_array", valueSize: 12 });
+    expect(nativeError(() => odd.sumBatch(undefined, 1))).toMatchObject({ code: "EINVAL" });
+  });
+});
