@@ -26,11 +26,12 @@ export interface LiveScrapeResult {
   readonly flowEntries: number;
   readonly series: number;
   readonly bytes: number;
-  /** Of each scrape, from asked to the last byte. */
+  /** Of each scrape, from asked to the last byte: the first ones, while the daemon's code is still being compiled, and those after them. */
+  readonly first: readonly number[];
   readonly wall: readonly number[];
   /** CPU time of the daemon for a scrape, what it spends anyway taken off. */
   readonly cpu: number;
-  /** The longest that a collector held up the daemon, of each scrape. */
+  /** The longest that a collector held up the daemon, of each scrape after the first ones. */
   readonly held: readonly number[];
   /** Of the daemon. */
   readonly residentMb: number;
@@ -39,6 +40,8 @@ export interface LiveScrapeResult {
 }
 
 const FIRST_PORT = 20_000;
+/** Scrapes: eight minutes' at an interval of 15 s. */
+const WARM_UP = 30;
 /** From the end of a scrape to the next one. */
 const PAUSE_MS = 500;
 const IDLE_MS = 10_000;
@@ -78,13 +81,13 @@ export async function scrapeLive(options: LiveScrapeOptions): Promise<LiveScrape
     await openFlows(lab, fairway, flows, containers * portsEach, progress);
     await sleep(SETTLED_MS);
     progress("scrapes");
+    const { wall: first } = await scraped(lab, WARM_UP);
     const before = { at: performance.now(), cpu: cpuMs(fairway) };
     await sleep(IDLE_MS);
     const between = { at: performance.now(), cpu: cpuMs(fairway) };
     const idle = (between.cpu - before.cpu) / (between.at - before.at);
-    const { stdout } = await lab.host.exec([process.execPath, "-e", client(rounds)], { timeout: 600_000 });
+    const { wall, held, text } = await scraped(lab, rounds);
     const spent = cpuMs(fairway) - between.cpu - idle * (performance.now() - between.at);
-    const { wall, held, text } = JSON.parse(stdout) as { wall: number[]; held: number[]; text: string };
     const sample = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]);
     return {
       containers,
@@ -92,6 +95,7 @@ export async function scrapeLive(options: LiveScrapeOptions): Promise<LiveScrape
       flowEntries: sample("fairway_flows"),
       series: text.split("\n").filter((line) => line !== "" && !line.startsWith("#")).length,
       bytes: Buffer.byteLength(text),
+      first,
       wall,
       cpu: spent / wall.length,
       held,
@@ -131,6 +135,18 @@ async function openFlows(
     },
     { timeout: 300_000, every: 1_000 },
   );
+}
+
+interface Scrapes {
+  wall: number[];
+  held: number[];
+  /** Of the last one. */
+  text: string;
+}
+
+async function scraped(lab: DirectLab, rounds: number): Promise<Scrapes> {
+  const { stdout } = await lab.host.exec([process.execPath, "-e", client(rounds)], { timeout: 600_000 });
+  return JSON.parse(stdout) as Scrapes;
 }
 
 /** A program that scrapes in turn, as Prometheus would: one connection that is kept. Prints what came out as JSON. */
@@ -183,6 +199,7 @@ export function liveScrapeText(result: LiveScrapeResult): string {
   return [
     `${containers} containers, ${ports} published ports, ${flowEntries} flow entries: ${series} series, ${(bytes / 1e6).toFixed(1)} MB; ms`,
     line("a scrape, from asked to the last byte", result.wall),
+    line(`  the first ${result.first.length} of the daemon`, result.first),
     line("longest that a collector held up the daemon", result.held),
     `${"CPU time of the daemon for a scrape".padEnd(48)} mean ${result.cpu.toFixed(1)}`,
     `${"resident memory of the daemon".padEnd(48)} ${result.residentMb.toFixed(0)} MB (${result.heapMb.toFixed(0)} MB of JavaScript, ${result.externalMb.toFixed(0)} MB beside it)`,

@@ -7,6 +7,7 @@
 #include "conntrack.h"
 #include "error.h"
 #include "libbpf_log.h"
+#include "lines.h"
 #include "link.h"
 #include "map.h"
 #include "memory.h"
@@ -90,6 +91,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<updateConntrackTcp>(exports, "updateConntrackTcp");
     add<netnsCookie>(exports, "netnsCookie");
     add<redialUdp>(exports, "redialUdp");
+    add<writeLines>(exports, "writeLines");
     add<returnLargeBlocks>(exports, "returnLargeBlocks");
 #ifdef __SANITIZE_ADDRESS__
     add<checkLeaks>(exports, "checkLeaks");

@@ -4,13 +4,12 @@ import {
   Direction,
   HandshakeBound,
   handshakesCodec,
-  type OpenConnections,
   openConnectionsCodec,
   Transport,
 } from "../generated/index.js";
 import { BySlot } from "./by_slot.js";
 import type { Maps } from "./maps.js";
-import { summedBatches, sumPlaces } from "./per_cpu.js";
+import { halvesOf, summedBatches, sumPlaces } from "./per_cpu.js";
 import type { ConnectionReading, DirectionConnections, EndpointNames, HandshakeReading } from "./reader.js";
 import type { PlacedEndpoint } from "./slots.js";
 
@@ -18,7 +17,11 @@ import type { PlacedEndpoint } from "./slots.js";
 const BOUNDS = Object.values(HandshakeBound)
   .filter((us): us is HandshakeBound => typeof us === "number")
   .map((us) => us / 1e6);
-const NONE_OPEN = openConnectionsCodec.decode(Buffer.alloc(openConnectionsCodec.size));
+/** Which u32 of an entry of open_connections is what. */
+const OPEN_WORDS = openConnectionsCodec.size / 4;
+const OPEN = openConnectionsCodec.decode(
+  Buffer.from(Uint32Array.from({ length: OPEN_WORDS }, (_, word) => word).buffer),
+);
 /** Which of an entry's sums is which. */
 const PLACES = sumPlaces(connectionCountersCodec);
 const DIRECTED = {
@@ -45,7 +48,7 @@ export class ConnectionReader {
     const { key, value } = this.maps.connection_counters;
     const fields = value.size / 8;
     const sweep = this.sweep();
-    const open = openBySlot(this.maps, this.#endpoints.list().length, sweep);
+    const open = sweep === 0 ? undefined : openBySlot(this.maps, this.#endpoints.list().length, sweep);
     yield [];
     for (const { keys, count, sums } of summedBatches(this.maps.connection_counters)) {
       const bySlot = this.#endpoints.list();
@@ -56,9 +59,12 @@ export class ConnectionReader {
         const endpoint = bySlot[slot]?.planned;
         if (endpoint === undefined) continue;
         const reading = this.#reading(slot, endpoint);
-        const now = sweep === 0 ? undefined : (open.get(slot) ?? NONE_OPEN);
-        setDirection(reading.receive, Direction.RECEIVE, sums, i * fields, now);
-        setDirection(reading.transmit, Direction.TRANSMIT, sums, i * fields, now);
+        setDirection(reading.receive, Direction.RECEIVE, sums, i * fields);
+        setDirection(reading.transmit, Direction.TRANSMIT, sums, i * fields);
+        if (open !== undefined) {
+          setOpen(reading.receive, Direction.RECEIVE, open, slot * OPEN_WORDS);
+          setOpen(reading.transmit, Direction.TRANSMIT, open, slot * OPEN_WORDS);
+        }
         reading.snat.allocated = sums[i * fields + PLACES.snatAllocated] as number;
         reading.snat.retried = sums[i * fields + PLACES.snatRetried] as number;
         reading.snat.failed = sums[i * fields + PLACES.snatFailed] as number;
@@ -105,22 +111,24 @@ export function handshakes(
 }
 
 /**
- * What that sweep has counted, by slot.
+ * What that sweep has counted: OPEN_WORDS for each slot, zeros where it has counted nothing.
  * @param slots so many are read: they are given from the lowest on
  */
 function openBySlot(
-  { open_connections: { kernel, key, value } }: Pick<Maps, "open_connections">,
+  { open_connections: { kernel, key } }: Pick<Maps, "open_connections">,
   slots: number,
   sweep: number,
-): Map<number, OpenConnections> {
-  const open = new Map<number, OpenConnections>();
+): Uint32Array {
+  const open = new Uint32Array(slots * OPEN_WORDS);
   let cursor: Buffer | undefined;
-  for (let read = 0; read < slots && sweep !== 0; ) {
+  for (let read = 0; read < slots; ) {
     const batch = kernel.getBatch(cursor, Math.min(2048, slots - read));
+    const words = halvesOf(batch.values);
     for (let i = 0; i < batch.count; i++) {
-      // The first field: most endpoints of most hosts have no connection.
-      if (batch.values.readUInt32LE(i * value.size) !== sweep) continue;
-      open.set(key.decode(batch.keys, i * key.size), value.decode(batch.values, i * value.size));
+      const from = i * OPEN_WORDS;
+      if (words[from + OPEN.sweep] !== sweep) continue;
+      const slot = key.decode(batch.keys, i * key.size);
+      if (slot < slots) open.set(words.subarray(from, from + OPEN_WORDS), slot * OPEN_WORDS);
     }
     read += batch.count;
     cursor = batch.cursor;
@@ -137,9 +145,20 @@ function placesOf(direction: Direction) {
     established[direction],
     syn[direction],
     rst[direction],
-  ].map(Number) as [number, number, number, number, number];
-  const [tcp, udp, completed, asking, resetting] = places;
-  return { opened: { tcp, udp }, established: completed, syn: asking, rst: resetting };
+    OPEN.open[direction]?.[Transport.TCP],
+    OPEN.open[direction]?.[Transport.UDP],
+    OPEN.halfOpen[direction],
+  ].map(Number);
+  const [tcp = 0, udp = 0, completed = 0, asking = 0, resetting = 0, openTcp = 0, openUdp = 0, half = 0] =
+    places;
+  return {
+    opened: { tcp, udp },
+    established: completed,
+    syn: asking,
+    rst: resetting,
+    open: { tcp: openTcp, udp: openUdp },
+    halfOpen: half,
+  };
 }
 
 function noConnections(): DirectionConnections {
@@ -152,7 +171,6 @@ function setDirection(
   direction: Direction,
   sums: Float64Array,
   from: number,
-  now: OpenConnections | undefined,
 ): void {
   const places = DIRECTED[direction];
   counted.opened.tcp = sums[from + places.opened.tcp] as number;
@@ -160,7 +178,13 @@ function setDirection(
   counted.established = sums[from + places.established] as number;
   counted.syn = sums[from + places.syn] as number;
   counted.rst = sums[from + places.rst] as number;
-  const open = now?.open[direction];
-  counted.open = open && { tcp: open[Transport.TCP] ?? 0, udp: open[Transport.UDP] ?? 0 };
-  counted.halfOpen = now?.halfOpen[direction];
+}
+
+function setOpen(counted: DirectionConnections, direction: Direction, open: Uint32Array, from: number): void {
+  const places = DIRECTED[direction];
+  counted.open ??= { tcp: 0, udp: 0 };
+  // Slots that were given since are not there.
+  counted.open.tcp = open[from + places.open.tcp] ?? 0;
+  counted.open.udp = open[from + places.open.udp] ?? 0;
+  counted.halfOpen = open[from + places.halfOpen] ?? 0;
 }

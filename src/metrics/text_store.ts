@@ -1,14 +1,16 @@
-import { figureLength, writeFigure } from "./figures.js";
+import { writeLines } from "../native/index.js";
+import { figureText } from "./figures.js";
 
-/** Lines of one piece of text. */
-const PIECE_LINES = 512;
+/** Lines of one piece of text: a fraction of a millisecond's worth. */
+const PIECE_LINES = 1024;
 /** Bytes of one piece; a line that is longer is a piece of its own. */
 const PIECE_BYTES = 128 * 1024;
 /** What is before a text: which scrape has had it last, and its length. */
 const HEAD = 5;
 /** By so many bytes there is more room for texts: little is spare, and ten copies of megabytes are nothing. */
 const GROWTH = 512 * 1024;
-const NEWLINE = 10;
+
+let piece: Buffer | undefined;
 
 /** Lines that have a name in common. */
 export interface NamedLines {
@@ -20,13 +22,11 @@ export interface NamedLines {
   readonly values: Float64Array;
 }
 
-/**
- * Texts by their place, each of them once: what the lines of some metrics say besides names and figures is the same. They lie behind a
- * place to write in, since nothing copies bytes as fast as copyWithin() does.
- */
+/** Texts by their place, each of them once: what the lines of some metrics say besides names and figures is the same. */
 export class TextStore {
-  #bytes = Buffer.allocUnsafeSlow(2 * PIECE_BYTES);
-  #end = PIECE_BYTES;
+  /** Nothing is at place 0. */
+  #bytes = Buffer.allocUnsafeSlow(GROWTH);
+  #end = HEAD;
   /** Open addressing: places; 0: free. */
   #table = new Int32Array(1024);
   /** Of the texts in the table. */
@@ -37,7 +37,7 @@ export class TextStore {
 
   /** Bytes of all texts. */
   get size(): number {
-    return this.#end - PIECE_BYTES;
+    return this.#end - HEAD;
   }
 
   /** Bytes of the texts that were written since beginScrape(). */
@@ -81,39 +81,25 @@ export class TextStore {
 
   /** The text of lines, piece by piece; each is written over by the next one, of whatever lines. */
   *write({ name, count, places, values }: NamedLines): Generator<Buffer> {
+    piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
     for (let at = 0; at < count; ) {
-      const last = Math.min(at + PIECE_LINES, count);
-      // Others have had their turn since the last piece, and may have added texts.
-      const bytes = this.#bytes;
-      const nameLength = this.#length(name);
-      let to = 0;
-      for (; at < last; at++) {
-        const place = places[at] as number;
-        const value = values[at] as number;
-        const length = this.#length(place);
-        const figure = figureLength(value);
-        if (to + nameLength + length + figure + 1 > PIECE_BYTES) break;
-        if (bytes[place] !== this.#scrape) {
-          bytes[place] = this.#scrape;
-          this.#live += HEAD + length;
-        }
-        bytes.copyWithin(to, name + HEAD, name + HEAD + nameLength);
-        to += nameLength;
-        bytes.copyWithin(to, place + HEAD, place + HEAD + length);
-        to += length;
-        writeFigure(value, bytes, to, figure);
-        to += figure;
-        bytes[to++] = NEWLINE;
-      }
-      if (to > 0) yield bytes.subarray(0, to);
-      else yield this.#longLine(name, places[at] as number, values[at++] as number);
+      const lines = { store: this.#bytes, name, places, values, mark: this.#scrape };
+      const { next, used, marked } = writeLines(piece, lines, at, Math.min(at + PIECE_LINES, count));
+      this.#live += marked;
+      at = next;
+      if (used > 0) yield piece.subarray(0, used);
+      // Its figure is not a count, or it is too long for a piece.
+      else yield this.#line(name, places[at] as number, values[at++] as number);
     }
   }
 
-  #longLine(name: number, place: number, value: number): Buffer {
-    const figure = Buffer.alloc(figureLength(value) + 1, NEWLINE);
-    writeFigure(value, figure, 0, figure.length - 1);
-    return Buffer.concat([this.#text(name), this.#text(place), figure]);
+  #line(name: number, place: number, value: number): Buffer {
+    const text = this.#text(place);
+    if (this.#bytes[place] !== this.#scrape) {
+      this.#bytes[place] = this.#scrape;
+      this.#live += HEAD + text.length;
+    }
+    return Buffer.concat([this.#text(name), text, Buffer.from(`${figureText(value)}\n`)]);
   }
 
   #text(place: number): Buffer {

@@ -112,6 +112,18 @@ export interface Addon {
   deleteConntrackOf(family: number, address: string): boolean;
   netnsCookie(): bigint;
   redialUdp(pid: number, cookie: bigint, address: Uint8Array, port: number): boolean;
+  /** told: bytes written, bytes newly marked. Returns the next line. */
+  writeLines(
+    piece: Uint8Array,
+    store: Uint8Array,
+    name: number,
+    places: Int32Array,
+    values: Float64Array,
+    from: number,
+    end: number,
+    mark: number,
+    told: Float64Array,
+  ): number;
   returnLargeBlocks(bytes: number): void;
   updateConntrackTcp(updates: ConntrackTcpUpdate[]): number;
 }
