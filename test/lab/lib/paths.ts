@@ -22,4 +22,4 @@ export const cacheDir =
 export const agent = (name: string): string => join(root, "test", "lab", "agents", name);
 
 /** The built command line; FAIRWAY_LAB_MAIN names another build of it. */
-export const fairwayMain = process.env.FAIRWAY_LAB_MAIN ?? join(root, "dist", "cli", "main.js");
+export const fairwayMain = process.env.FAIRWAY_LAB_MAIN ?? join(root, "dist", "program", "main.js");

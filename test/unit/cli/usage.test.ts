@@ -61,7 +61,7 @@ describe("the command line", () => {
 
   it("ends quietly when nobody reads on", async () => {
     const { spawnSync } = await import("node:child_process");
-    const main = new URL("../../../dist/cli/main.js", import.meta.url).pathname;
+    const main = new URL("../../../dist/program/main.js", import.meta.url).pathname;
     const { stderr } = spawnSync("sh", ["-c", `"${process.execPath}" "${main}" config check | true`], {
       encoding: "utf8",
     });
