@@ -101,7 +101,8 @@ export class PairReader {
   /** Packets that were in no pair for want of room. */
   uncounted(): number {
     let packets = 0;
-    for (const { sums } of summedBatches(this.maps.pairs_uncounted)) packets += sums[PACKETS] as number;
+    // The last batch may be empty.
+    for (const { sums } of summedBatches(this.maps.pairs_uncounted)) packets += sums[PACKETS] ?? 0;
     return packets;
   }
 

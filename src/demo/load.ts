@@ -22,7 +22,7 @@ export interface Load {
 const CONNECTIONS = 16;
 const SECONDS = 1;
 
-export const agentPath = fileURLToPath(new URL("./agent.js", import.meta.url));
+export const agentPath = fileURLToPath(new URL("../demo/agent.js", import.meta.url));
 
 /** A bounded load from a namespace on a published port of the host: one second a measurement, by wrk where it is installed. */
 export function makeLoad(namespace: string, port: number): Load {

@@ -123,16 +123,18 @@ export class FakeMap implements KernelMap {
     return this.entriesByKey.delete(hex(key));
   }
 
+  /** As the kernel, which does not look whether more comes: after a full batch the last may be empty. */
   getBatch(cursor: Buffer | undefined, count: number) {
     const start = cursor?.readUInt32LE(0) ?? 0;
-    const { length, piece } = this.#piece(start, start + count);
+    const most = Math.min(count, this.maxEntries);
+    const piece = this.#piece(start, start + most);
     const next = Buffer.alloc(4);
     next.writeUInt32LE(start + piece.length);
     return {
       keys: Buffer.concat(piece.map((e) => e.key)),
       values: Buffer.concat(piece.map((e) => e.value)),
       count: piece.length,
-      cursor: start + piece.length < length ? next : undefined,
+      cursor: piece.length === most ? next : undefined,
     };
   }
 
@@ -171,7 +173,7 @@ export class FakeMap implements KernelMap {
   }
 
   *entries(): Generator<RawEntry> {
-    yield* this.#piece(0, this.maxEntries).piece;
+    yield* this.#piece(0, this.maxEntries);
   }
 
   close(): void {}
@@ -181,19 +183,17 @@ export class FakeMap implements KernelMap {
   }
 
   /** Entries from start to end; an array has all that it can have. */
-  #piece(start: number, end: number): { length: number; piece: RawEntry[] } {
+  #piece(start: number, end: number): RawEntry[] {
     if (this.array === undefined) {
-      const all = [...this.entriesByKey.values()];
-      return { length: all.length, piece: all.slice(start, end) };
+      return [...this.entriesByKey.values()].slice(start, end);
     }
     const { valueLength } = this.array;
     const empty = Buffer.alloc(valueLength);
-    const piece = Array.from({ length: Math.min(end, this.maxEntries) - start }, (_, i) => {
+    return Array.from({ length: Math.min(end, this.maxEntries) - start }, (_, i) => {
       const key = Buffer.alloc(4);
       key.writeUInt32LE(start + i);
       return { key, value: this.entriesByKey.get(hex(key))?.value ?? empty };
     });
-    return { length: this.maxEntries, piece };
   }
 }
 
