@@ -29,10 +29,10 @@ export interface LiveScrapeResult {
   /** Of each scrape, from asked to the last byte: the first ones, while the daemon's code is still being compiled, and those after them. */
   readonly first: readonly number[];
   readonly wall: readonly number[];
-  /** CPU time of the daemon for a scrape, what it spends anyway taken off. */
-  readonly cpu: number;
   /** The longest that a collector held up the daemon, of each scrape after the first ones. */
   readonly held: readonly number[];
+  /** The collector that it was, of each. */
+  readonly heldBy: readonly string[];
   /** Of the daemon. */
   readonly residentMb: number;
   readonly heapMb: number;
@@ -44,11 +44,8 @@ const FIRST_PORT = 20_000;
 const WARM_UP = 30;
 /** From the end of a scrape to the next one. */
 const PAUSE_MS = 500;
-const IDLE_MS = 10_000;
 const RATE = 20_000;
 const SOURCES = "198.18.100.1";
-/** sysconf(_SC_CLK_TCK), the same everywhere. */
-const TICK_MS = 10;
 /** The daemon's passes after the start, and its caches, are over by then. */
 const SETTLED_MS = 10_000;
 
@@ -82,12 +79,7 @@ export async function scrapeLive(options: LiveScrapeOptions): Promise<LiveScrape
     await sleep(SETTLED_MS);
     progress("scrapes");
     const { wall: first } = await scraped(lab, WARM_UP);
-    const before = { at: performance.now(), cpu: cpuMs(fairway) };
-    await sleep(IDLE_MS);
-    const between = { at: performance.now(), cpu: cpuMs(fairway) };
-    const idle = (between.cpu - before.cpu) / (between.at - before.at);
-    const { wall, held, text } = await scraped(lab, rounds);
-    const spent = cpuMs(fairway) - between.cpu - idle * (performance.now() - between.at);
+    const { wall, held, heldBy, text } = await scraped(lab, rounds);
     const sample = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, "m").exec(text)?.[1]);
     return {
       containers,
@@ -97,8 +89,8 @@ export async function scrapeLive(options: LiveScrapeOptions): Promise<LiveScrape
       bytes: Buffer.byteLength(text),
       first,
       wall,
-      cpu: spent / wall.length,
       held,
+      heldBy,
       residentMb: residentMb(fairway),
       heapMb: sample("nodejs_heap_size_used_bytes") / 1e6,
       externalMb: sample("nodejs_external_memory_bytes") / 1e6,
@@ -140,6 +132,7 @@ async function openFlows(
 interface Scrapes {
   wall: number[];
   held: number[];
+  heldBy: string[];
   /** Of the last one. */
   text: string;
 }
@@ -154,7 +147,7 @@ function client(rounds: number): string {
   return `
     const { Agent, get } = require("node:http");
     const agent = new Agent({ keepAlive: true });
-    const wall = [], held = [];
+    const wall = [], held = [], heldBy = [];
     let text = "";
     const scrape = () => {
       const start = performance.now();
@@ -164,23 +157,19 @@ function client(rounds: number): string {
         answer.on("end", () => {
           wall.push(performance.now() - start);
           text = Buffer.concat(pieces).toString();
-          const all = [...text.matchAll(/^fairway_collector_held_seconds\\{.*\\} (\\S+)$/gm)];
-          held.push(1000 * Math.max(...all.map(([, seconds]) => Number(seconds))));
+          const all = [...text.matchAll(/^fairway_collector_held_seconds\\{collector="(.*)"\\} (\\S+)$/gm)];
+          const [longest] = all.map(([, name, seconds]) => ({ name, ms: 1000 * seconds })).sort((a, b) => b.ms - a.ms);
+          held.push(longest.ms);
+          heldBy.push(longest.name);
           if (wall.length < ${rounds}) setTimeout(scrape, ${PAUSE_MS});
           else {
             agent.destroy();
-            process.stdout.write(JSON.stringify({ wall, held, text }));
+            process.stdout.write(JSON.stringify({ wall, held, heldBy, text }));
           }
         });
       });
     };
     scrape();`;
-}
-
-function cpuMs(fairway: Fairway): number {
-  // The name in parentheses may have spaces.
-  const fields = (readFileSync(`/proc/${fairway.process.pid}/stat`, "utf8").split(") ")[1] ?? "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
 }
 
 function residentMb(fairway: Fairway): number {
@@ -201,7 +190,6 @@ export function liveScrapeText(result: LiveScrapeResult): string {
     line("a scrape, from asked to the last byte", result.wall),
     line(`  the first ${result.first.length} of the daemon`, result.first),
     line("longest that a collector held up the daemon", result.held),
-    `${"CPU time of the daemon for a scrape".padEnd(48)} mean ${result.cpu.toFixed(1)}`,
     `${"resident memory of the daemon".padEnd(48)} ${result.residentMb.toFixed(0)} MB (${result.heapMb.toFixed(0)} MB of JavaScript, ${result.externalMb.toFixed(0)} MB beside it)`,
   ].join("\n");
 }
