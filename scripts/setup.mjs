@@ -1,7 +1,4 @@
-// Makes a machine ready: system packages, npm packages, and the tools that are built from source.
-//
-//   npm run setup              what building and running need
-//   npm run setup -- --test    and what the tests need
+// Makes a machine ready: system packages, npm packages, and the tools that are built from source. How: --help.
 
 import { parseArgs } from "node:util";
 import { buildBpfLinker } from "./bpf-linker.mjs";
@@ -14,6 +11,14 @@ import { packages } from "./lib/packages.mjs";
 import { run } from "./lib/run.mjs";
 import { elapsed, isMain, main, step } from "./lib/step.mjs";
 import { buildLibbpf } from "./libbpf.mjs";
+
+const help = `npm run setup [-- --test] [-- --vm]
+
+Makes this machine ready to build and run: system packages, npm packages, and the tools that are built from source. What is there is left
+alone.
+
+  --test  and what the tests need
+  --vm    and what the tests on other kernels need (npm run test:vm): QEMU and the kernels`;
 
 /**
  * One step per group of packages.
@@ -72,10 +77,16 @@ export async function setupVm() {
 
 if (isMain(import.meta.url)) {
   await main(async () => {
-    const { values } = parseArgs({ options: { test: { type: "boolean" } } });
+    const flag = /** @type {const} */ ({ type: "boolean" });
+    const { values } = parseArgs({ options: { test: flag, vm: flag, help: { ...flag, short: "h" } } });
+    if (values.help) {
+      console.log(help);
+      return;
+    }
     await setupBuild();
     await setupRun();
     if (values.test) await setupTest();
+    if (values.vm) await setupVm();
     process.stderr.write(`set up in ${elapsed()}; next: npm start, npm test, or npm run build\n`);
   });
 }

@@ -77,6 +77,10 @@ export function elapsed() {
  * @param {unknown} error
  */
 export function report(error) {
+  if (error instanceof TypeError && String(Reflect.get(error, "code")).startsWith("ERR_PARSE_ARGS")) {
+    say(`error: ${error.message.split("\n", 1)[0]}; --help lists the options\n`);
+    return;
+  }
   if (!(error instanceof Failure)) {
     say(`error: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
     return;
