@@ -24,8 +24,8 @@ const programTests = [
     "learned-only",
     "learning",
   ],
-  ...["live", "masquerade", "parent-filter", "parents", "parents-live", "parents-routed"],
-  ...["policy", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
+  ...["live", "masquerade", "pairs", "parent-filter", "parents", "parents-live", "parents-routed"],
+  ...["policy", "port-traffic", "published-port", "reasons", "rewrite", "slow-path", "stale", "sweep", "xdp"],
 ];
 
 /**
