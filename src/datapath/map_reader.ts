@@ -190,6 +190,7 @@ export class MapReader implements DatapathReader {
 
 /** Arrays by slot. */
 const SLOTTED: ReadonlySet<MapName> = new Set(["endpoints", "endpoint_counters", "open_connections"]);
+
 /** What became of flow entries, by FAMILY_INDEX, over all CPUs. */
 export function flowTableCounters(maps: Pick<Maps, "flow_table_counters">): FlowTableCounters[] {
   const { kernel, key, value } = maps.flow_table_counters;
