@@ -56,13 +56,15 @@ interface Report {
   }[];
 }
 
+let runs = 0;
+
 /**
  * Runs a project's tests in a machine and returns each with its outcome. A file that fails as a whole counts as a failed
  * test without a title; skipped tests count as failed unless told.
  * @throws Error when there is no report
  */
 export async function runInside(vm: Vm, project: string, options: SuiteOptions): Promise<InsideTest[]> {
-  const report = `${project}.json`;
+  const report = `${project}-${++runs}.json`;
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const result = await vm.run(
     [
