@@ -78,7 +78,7 @@ export function elapsed() {
  */
 export function report(error) {
   if (error instanceof TypeError && String(Reflect.get(error, "code")).startsWith("ERR_PARSE_ARGS")) {
-    say(`error: ${error.message.split("\n", 1)[0]}; --help lists the options\n`);
+    say(`error: ${error.message.split("\n", 1)[0]}\n`);
     return;
   }
   if (!(error instanceof Failure)) {

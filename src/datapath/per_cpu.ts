@@ -11,7 +11,7 @@ const BATCH_BYTES = 120 * 1024;
 let cpus: number | undefined;
 
 /** @returns how many entries to read in one go, whatever the number of CPUs */
-export function batchOf(value: Codec<unknown>): number {
+function batchOf(value: Codec<unknown>): number {
   cpus ??= possibleCpus();
   return Math.max(16, Math.min(1024, Math.floor(BATCH_BYTES / (cpus * value.size))));
 }

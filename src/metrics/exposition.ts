@@ -38,7 +38,7 @@ class Family {
 
   add(labels: readonly string[], value: number): void {
     this.#lines ??= new Lines(Buffer.from(this.metric.name), labels.length, this.texts);
-    this.#lines.add(isCut(labels) ? labels : labels.map(cut), value);
+    this.#lines.add(areShort(labels) ? labels : labels.map(cut), value);
   }
 
   async *text(): AsyncGenerator<Buffer | undefined> {
@@ -131,7 +131,7 @@ export class Exposition {
 }
 
 /** Each sample of each scrape comes here: for..of makes an object for each label. */
-function isCut(labels: readonly string[]): boolean {
+function areShort(labels: readonly string[]): boolean {
   for (let i = 0; i < labels.length; i++) if ((labels[i] as string).length > LONGEST_VALUE) return false;
   return true;
 }

@@ -10,8 +10,6 @@ const HEAD = 5;
 /** By so many bytes there is more room for texts: little is spare, and ten copies of megabytes are nothing. */
 const GROWTH = 512 * 1024;
 
-let piece: Buffer | undefined;
-
 /** Lines that have a name in common. */
 export interface NamedLines {
   /** The name's place. */
@@ -32,6 +30,7 @@ export class TextStore {
   /** Of the texts in the table. */
   #hashes = new Int32Array(1024);
   #count = 0;
+  readonly #piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
   #scrape = 1;
   #live = 0;
 
@@ -81,7 +80,7 @@ export class TextStore {
 
   /** The text of lines, piece by piece; each is written over by the next one, of whatever lines. */
   *write({ name, count, places, values }: NamedLines): Generator<Buffer> {
-    piece ??= Buffer.allocUnsafeSlow(PIECE_BYTES);
+    const piece = this.#piece;
     for (let at = 0; at < count; ) {
       const lines = { store: this.#bytes, name, places, values, mark: this.#scrape };
       const { next, used, marked } = writeLines(piece, lines, at, Math.min(at + PIECE_LINES, count));

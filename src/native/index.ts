@@ -22,7 +22,7 @@ export {
 } from "./conntrack.js";
 export type { ConntrackEntry, ConntrackTcpUpdate, ConntrackTuple } from "./conntrack-types.js";
 export { NativeError } from "./errors.js";
-export { type Lines, writeLines } from "./lines.js";
+export { writeLines } from "./lines.js";
 export { BpfLink, linkDevices } from "./link.js";
 export { BpfMap } from "./map.js";
 export { returnLargeBlocks } from "./memory.js";
