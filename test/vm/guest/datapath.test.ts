@@ -1,6 +1,6 @@
 // The core of the datapath, in one lab: what a kernel must be able to do for fairway to be of use there.
 
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { release } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ const guest = useGuest();
 const [major = 0, minor = 0] = release().split(".").map(Number);
 const tcx = major > 6 || (major === 6 && minor >= 6);
 
-/** Every qdisc of clsact's and every filter on a host, as tc shows them. */
+/** Every qdisc of clsact's and every filter on a host, as tc shows them, with its device. */
 async function trafficControl(host: Namespace): Promise<string[]> {
   const devices = (await host.ip<{ ifname: string }[]>("link", "show")).map(({ ifname }) => ifname);
   const { stdout } = await host.exec(["tc", "qdisc", "show"]);
@@ -26,10 +26,20 @@ async function trafficControl(host: Namespace): Promise<string[]> {
   for (const device of devices) {
     for (const direction of ["ingress", "egress"]) {
       const filters = await host.exec(["tc", "filter", "show", "dev", device, direction]);
-      shown.push(...filters.stdout.split("\n").filter((line) => line !== ""));
+      const lines = filters.stdout.split("\n").filter((line) => line !== "");
+      shown.push(...lines.map((line) => `${device} ${direction}: ${line}`));
     }
   }
   return shown;
+}
+
+/**
+ * Where fairway's programs are attached, sorted: the pins of their links where TCX is, since Debian's bpftool and tc know nothing of it yet; else
+ * what tc shows, without the numbers that a kernel gives anew to a program that is replaced.
+ */
+async function attachments({ bpffs, host }: Lab): Promise<string[]> {
+  if (tcx) return readdirSync(join(bpffs, "fairway", "links")).sort();
+  return (await trafficControl(host)).map((line) => line.replace(/ (id|tag|handle) \S+/g, "")).sort();
 }
 
 const programs = async () =>
@@ -101,12 +111,13 @@ function downloads({ client, disposers }: Lab): Promise<Live<StreamAnswer>[]> {
 it("a daemon that starts anew goes on with what is attached", async () => {
   const { lab } = guest;
   const running = await downloads(lab);
-  const before = await trafficControl(lab.host);
+  const before = await attachments(lab);
+  expect(before).not.toEqual([]);
   await guest.fairway.stop();
   await Promise.all(running.map((one) => one.moves()));
   guest.fairway = await lab.fairway();
   await Promise.all(running.map((one) => one.moves()));
-  expect(await trafficControl(lab.host)).toHaveLength(before.length);
+  expect(await attachments(lab)).toEqual(before);
   for (const one of running) expect(await one.end()).toMatchObject({ exact: true });
 });
 

@@ -114,6 +114,9 @@ export function testUplinks(guest: Guest): void {
       guest.fairway = await guest.lab.fairway({ args: ["--uplink", "eth0", "--uplink", "wg0"] });
       for (const way of ways) await expectGood(guest, way);
       expect(await ask(client, addresses.host)).toEqual({ echoed: true, source: addresses.client });
+      // As it was: what comes next starts a daemon anew that finds its uplinks itself.
+      await guest.fairway.stop();
+      guest.fairway = await guest.lab.fairway();
     });
   });
 }
