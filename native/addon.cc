@@ -80,6 +80,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<getLinks>(exports, "getLinks");
     add<listAddresses>(exports, "listAddresses");
     add<listRoutes>(exports, "listRoutes");
+    add<findRoute>(exports, "findRoute");
     add<listNeighbours>(exports, "listNeighbours");
     add<firewallGeneration>(exports, "firewallGeneration");
     add<netnsIds>(exports, "netnsIds");

@@ -107,13 +107,15 @@ void setGateway(Napi::Object &route, int family, const nlattr *gateway, const nl
 struct RouteFilter {
     uint32_t longest4;
     uint32_t longest6;
+    // What the kernel has made of a route for one destination; a listed one of these is an exception to it.
+    bool cloned;
 };
 
 void appendRoute(Napi::Array &array, const nlmsghdr *message, const RouteFilter &filter) {
     auto *header = static_cast<const rtmsg *>(mnl_nlmsg_get_payload(message));
     if (message->nlmsg_type != RTM_NEWROUTE ||
         (header->rtm_family != AF_INET && header->rtm_family != AF_INET6) ||
-        (header->rtm_flags & RTM_F_CLONED) != 0) {
+        ((header->rtm_flags & RTM_F_CLONED) != 0 && !filter.cloned)) {
         return;
     }
     Napi::Env env = array.Env();
@@ -274,10 +276,30 @@ Napi::Value listRoutes(const Napi::CallbackInfo &info) {
     NetlinkMessage request(RTM_GETROUTE, 0);
     request.extra<rtmsg>()->rtm_family = AF_UNSPEC;
     const RouteFilter filter = {info[0].As<Napi::Number>().Uint32Value(),
-                                info[1].As<Napi::Number>().Uint32Value()};
+                                info[1].As<Napi::Number>().Uint32Value(), false};
     return list(info.Env(), "list routes", request, [&filter](Napi::Array &array, const nlmsghdr *message) {
         appendRoute(array, message, filter);
     });
+}
+
+Napi::Value findRoute(const Napi::CallbackInfo &info) {
+    std::string address = info[0].As<Napi::String>();
+    in6_addr binary = {};
+    const int family = address.find(':') == std::string::npos ? AF_INET : AF_INET6;
+    if (inet_pton(family, address.c_str(), &binary) != 1) {
+        throw Failure{EINVAL, "find route", address, "no address", ""};
+    }
+    NetlinkMessage request(RTM_GETROUTE, 0);
+    auto *header = request.extra<rtmsg>();
+    header->rtm_family = static_cast<uint8_t>(family);
+    header->rtm_dst_len = family == AF_INET ? 32 : 128;
+    request.put(RTA_DST, &binary, family == AF_INET ? sizeof(in_addr) : sizeof(in6_addr));
+    Napi::Array found = Napi::Array::New(info.Env());
+    const RouteFilter any = {32, 128, true};
+    NetlinkSocket(NETLINK_ROUTE, "find route").request(request, address, [&](const nlmsghdr *message) {
+        appendRoute(found, message, any);
+    });
+    return found.Get(0u);
 }
 
 Napi::Value listNeighbours(const Napi::CallbackInfo &info) {

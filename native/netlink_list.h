@@ -11,6 +11,8 @@ Napi::Value listLinks(const Napi::CallbackInfo &info);
 Napi::Value getLinks(const Napi::CallbackInfo &info);
 Napi::Value listAddresses(const Napi::CallbackInfo &info);
 Napi::Value listRoutes(const Napi::CallbackInfo &info);
+// Argument: the address. Undefined where the kernel says nothing.
+Napi::Value findRoute(const Napi::CallbackInfo &info);
 Napi::Value listNeighbours(const Napi::CallbackInfo &info);
 
 // A NetLink of RTM_NEWLINK or RTM_DELLINK.

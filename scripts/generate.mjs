@@ -14,7 +14,8 @@ await main(async () => {
   await compileTypeScript();
   await run([process.execPath, join(root, "node_modules/typescript/bin/tsc"), "-p", join(root, "grafana")]);
   const { catalogue, labelMeanings } = await import(join(root, "dist/metrics/catalogue.js"));
-  writeFileSync(join(root, "docs/metrics.md"), metricsPage(catalogue(), labelMeanings));
+  const { reasonMeanings } = await import(join(root, "dist/explain/reasons.js"));
+  writeFileSync(join(root, "docs/metrics.md"), metricsPage(catalogue(), labelMeanings, reasonMeanings));
 
   const directory = join(root, "grafana/dashboards");
   mkdirSync(directory, { recursive: true });

@@ -102,14 +102,15 @@ static __always_inline struct nf_conn *conntrack_make(struct __sk_buff *skb, con
 	if (!ct)
 		return NULL;
 	*refused = bpf_ct_set_nat_info(ct, &nat_address, port, manip) != 0;
-	bpf_ct_set_timeout(ct, conntrack_first_timeout(packet) * 1000);
+	bpf_ct_set_timeout(ct, explains ? EXPLAINED_TIMEOUT_MS : conntrack_first_timeout(packet) * 1000);
 	return bpf_ct_insert_entry(ct);
 }
 
 /* The next lookup of its tuple collects it. */
 static __always_inline void conntrack_expire(struct nf_conn *ct)
 {
-	bpf_ct_change_timeout(ct, 0);
+	if (!explains)
+		bpf_ct_change_timeout(ct, 0);
 }
 
 /*

@@ -29,6 +29,13 @@ SETTING __u32 fib_mark_flag = 0;
  */
 SETTING __u32 makes_connections = 1;
 
+/*
+ * 1 where the programs are loaded to tell what would become of a packet, with maps of their own for all that they write: conntrack stays
+ * as it is, but for the entry of a connection that one makes, which is gone after a second where nobody deletes it before.
+ */
+SETTING __u32 explains = 0;
+#define EXPLAINED_TIMEOUT_MS 1000
+
 /* The cookie of the network namespace that this is for: programs at a cgroup see the sockets of all. */
 SETTING __u64 host_netns_cookie = 0;
 

@@ -87,6 +87,17 @@ static __always_inline void flow_close(struct nf_conn *ct, const struct packet *
 	bpf_ct_change_timeout(ct, (closed && !doubtful ? tcp_timeout_close : tcp_timeout_fin_wait) * 1000);
 }
 
+/* Tells conntrack what its trackers would make of the packet. */
+static __always_inline void flow_tell(struct nf_conn *ct, const struct packet *packet, flow_t *flow, __u32 now)
+{
+	if (packet->tcp_flags & (TCP_FIN | TCP_RST))
+		flow_close(ct, packet, flow);
+	else if (flow->flow.state == FLOW_NEW)
+		flow_settle(ct, packet, flow, now);
+	else
+		flow_refresh(ct, packet, &flow->flow, now);
+}
+
 /*
  * Whether the kernel's tracker has seen a learned connection close by a way that this entry knows nothing of: its other way's,
  * where answers leave by another uplink than this one.
@@ -147,12 +158,8 @@ static __always_inline enum reason flow_sync_conntrack(struct __sk_buff *skb, co
 	flow->flow.conntrack_synced = now;
 	if (conntrack_wants(ct, packet))
 		reason = REASON_TCP_CONTROL;
-	else if (closing)
-		flow_close(ct, packet, flow);
-	else if (flow->flow.state == FLOW_NEW)
-		flow_settle(ct, packet, flow, now);
-	else
-		flow_refresh(ct, packet, &flow->flow, now);
+	else if (!explains)
+		flow_tell(ct, packet, flow, now);
 	bpf_ct_release(ct);
 	return reason;
 }

@@ -33,8 +33,9 @@ const cell = (text) => text.replaceAll("|", "\\|");
 /**
  * @param {readonly { collector: string, metrics: readonly Metric[] }[]} catalogue
  * @param {Readonly<Record<string, string>>} meanings of the labels
+ * @param {Readonly<Record<string, string>>} reasons their meanings
  */
-export function metricsPage(catalogue, meanings) {
+export function metricsPage(catalogue, meanings, reasons) {
   const parts = [intro];
   for (const { collector, metrics } of catalogue) {
     parts.push(`## ${headings.get(collector) ?? collector}\n`);
@@ -52,8 +53,14 @@ export function metricsPage(catalogue, meanings) {
   parts.push("## Labels\n\n| label | value |\n|---|---|\n");
   const used = new Set(catalogue.flatMap(({ metrics }) => metrics.flatMap(({ labels }) => [...labels])));
   for (const label of [...used].sort()) parts.push(`| \`${label}\` | ${cell(meanings[label] ?? "")} |\n`);
+  parts.push(`\n## Reasons\n\n${reasonsIntro}\n\n| reason | the packet |\n|---|---|\n`);
+  for (const [reason, meaning] of Object.entries(reasons))
+    parts.push(`| \`${reason}\` | ${cell(meaning)} |\n`);
   return parts.join("");
 }
+
+const reasonsIntro =
+  "Why a packet was left to the kernel, or dropped. `fairway explain SRC DST` says it of a packet that is made up.";
 
 const intro = `# Metrics
 

@@ -3,6 +3,7 @@ import { addCleanup } from "./commands/cleanup.js";
 import { addConfig } from "./commands/config.js";
 import { addDemo } from "./commands/demo.js";
 import { addDoctor } from "./commands/doctor.js";
+import { addExplain } from "./commands/explain.js";
 import { addHealthcheck } from "./commands/healthcheck.js";
 import { addRun } from "./commands/run.js";
 import { addStatus } from "./commands/status.js";
@@ -32,7 +33,16 @@ export function makeProgram(context: Context): Command {
     writeErr: (text) => context.say(text.replace(/\n$/, "")),
     outputError: () => undefined,
   });
-  for (const add of [addRun, addStatus, addDoctor, addCleanup, addDemo, addHealthcheck, addConfig])
+  for (const add of [
+    addRun,
+    addStatus,
+    addExplain,
+    addDoctor,
+    addCleanup,
+    addDemo,
+    addHealthcheck,
+    addConfig,
+  ])
     add(program, context);
   return program;
 }

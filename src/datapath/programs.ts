@@ -1,11 +1,7 @@
-import { existsSync, readFileSync, renameSync } from "node:fs";
-import { release } from "node:os";
-import { fileURLToPath } from "node:url";
+import { renameSync } from "node:fs";
 import type { Logger } from "pino";
-import { errorCode, errorMessage, UserError } from "../errors.js";
+import { errorCode, UserError } from "../errors.js";
 import {
-  type ConstantName,
-  constants,
   layoutHash,
   type MapName,
   mapDefinitions,
@@ -13,20 +9,11 @@ import {
   programNames,
 } from "../generated/index.js";
 import type { ConntrackTimeouts } from "../host/state.js";
-import {
-  BpfMap,
-  BpfObject,
-  type BpfProgram,
-  kernelBtfAvailable,
-  NativeError,
-  netnsCookie,
-} from "../native/index.js";
+import { BpfMap, type BpfProgram, kernelBtfAvailable, netnsCookie } from "../native/index.js";
 import { familyMaps } from "./families.js";
 import { type Maps, mapNames, typedMaps } from "./maps.js";
+import { type Constants, loadObject, setConstants } from "./object.js";
 import { type Pins, unpin } from "./pins.js";
-
-/** Relative to this file, the same from src/ and from dist/. */
-const OBJECT = fileURLToPath(new URL("../../build/fairway.bpf.o", import.meta.url));
 
 /**
  * Maps that hold nothing but caches and statistics: where only one of these has changed its layout, it is made anew and
@@ -89,7 +76,11 @@ export function loadPrograms(options: LoadOptions): LoadedPrograms {
     });
   }
   const reused = reusableMaps(options);
-  const { object, makesConnections } = loadedObject(options, reused);
+  const { object, makesConnections } = loadObject((opened) => {
+    setConstants(opened, hostConstants(options.timeouts));
+    for (const name of FLOW_TABLES) opened.setMaxEntries(name, options.flowsMax);
+    for (const [name, map] of reused) opened.reuseMap(name, map);
+  });
   try {
     const maps = new Map<MapName, BpfMap>();
     for (const name of mapNames) {
@@ -118,85 +109,8 @@ export function loadPrograms(options: LoadOptions): LoadedPrograms {
   }
 }
 
-/**
- * The object, in the kernel. Some kernels' conntrack functions don't fit each other (Debian's 7.3: nf_conntrack's BTF has a type of its own
- * for what nf_nat's function wants): there it is loaded without those that make connections.
- */
-function loadedObject(
-  options: LoadOptions,
-  reused: ReadonlyMap<MapName, BpfMap>,
-): { object: BpfObject; makesConnections: boolean } {
-  try {
-    return { object: loadWith(options, reused, true), makesConnections: true };
-  } catch (error) {
-    if (!isMisfit(error)) throw error;
-    return { object: loadWith(options, reused, false), makesConnections: false };
-  }
-}
-
-/** Whether it is that NAT's function refuses what conntrack's gives it. */
-export function isMisfit(error: unknown): boolean {
-  return /kernel function bpf_ct_set_nat_info \S+ expected pointer to/.test(errorMessage(error));
-}
-
-function loadWith(
-  options: LoadOptions,
-  reused: ReadonlyMap<MapName, BpfMap>,
-  makesConnections: boolean,
-): BpfObject {
-  const object = openObject();
-  try {
-    const numbers = {
-      ...settings(options.timeouts),
-      ...kernelSettings(release()),
-      makes_connections: makesConnections ? 1 : 0,
-    };
-    for (const [name, value] of Object.entries(numbers)) {
-      if (value !== undefined) object.setConstant(name, constants[name as NumberConstant].encode(value));
-    }
-    object.setConstant("host_netns_cookie", constants.host_netns_cookie.encode(netnsCookie()));
-    for (const name of FLOW_TABLES) object.setMaxEntries(name, options.flowsMax);
-    for (const [name, map] of reused) object.reuseMap(name, map);
-    load(object);
-    return object;
-  } catch (error) {
-    object.close();
-    throw error;
-  }
-}
-
-function openObject(): BpfObject {
-  if (!existsSync(OBJECT)) {
-    throw new UserError(`the BPF object ${OBJECT} is missing`, { remedy: "npm run build makes it" });
-  }
-  return BpfObject.open(readFileSync(OBJECT), "fairway");
-}
-
-function load(object: BpfObject): void {
-  try {
-    object.load();
-  } catch (error) {
-    if (errorCode(error) === "EPERM" || errorCode(error) === "EACCES") {
-      if (process.getuid?.() !== 0) {
-        throw new UserError("loading BPF programs is not permitted", { remedy: "run as root", cause: error });
-      }
-    }
-    const log = error instanceof NativeError ? (error.log ?? "") : "";
-    if (/kernel function|ksym|bpf_(skb_)?ct_/.test(log) && errorCode(error) !== "EACCES") {
-      throw new UserError(`the kernel lacks conntrack functions for BPF programs (${errorMessage(error)})`, {
-        remedy:
-          "fairway needs Linux 6.1 or newer with nf_conntrack and nf_nat (modprobe nf_conntrack nf_nat)",
-        cause: error,
-      });
-    }
-    throw error;
-  }
-}
-
-type NumberConstant = Exclude<ConstantName, "host_netns_cookie">;
-
-/** The .rodata constants that are set by what the host's conntrack is set to. */
-function settings(t: ConntrackTimeouts): Partial<Record<NumberConstant, number>> {
+/** The .rodata constants that are set by what the host's conntrack is set to, and whose sockets these are. */
+function hostConstants(t: ConntrackTimeouts): Constants {
   return {
     tcp_timeout_syn_sent: t.tcpSynSent,
     tcp_timeout_syn_recv: t.tcpSynRecv,
@@ -205,17 +119,8 @@ function settings(t: ConntrackTimeouts): Partial<Record<NumberConstant, number>>
     tcp_timeout_close: t.tcpClose,
     udp_timeout: t.udp,
     udp_timeout_stream: t.udpStream,
+    host_netns_cookie: netnsCookie(),
   };
-}
-
-/**
- * Flags that newer kernels take and older ones refuse: BPF_FIB_LOOKUP_MARK and BPF_F_IPV6 of linux/bpf.h.
- * @param kernel os.release(): "6.12.9-amd64"
- */
-export function kernelSettings(kernel: string): Partial<Record<NumberConstant, number>> {
-  const [major = 0, minor = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
-  const since = (m: number, n: number) => major > m || (major === m && minor >= n);
-  return { fib_mark_flag: since(6, 10) ? 32 : 0, ipv6_checksum_flag: since(6, 16) ? 128 : 0 };
 }
 
 /** The pinned maps that fit this object. Where one that matters doesn't, everything of before is taken off the host. */

@@ -80,7 +80,7 @@ export const labelMeanings: Readonly<Record<string, string>> = {
   to: "the container that it was sent to",
   path: "`fast`: handled by fairway; `slow`: left to the kernel, or to the engine's own way",
   direction: "`receive`: towards the container; `transmit`: from it",
-  reason: "why it was dropped or left to the kernel, see [the reasons](architecture.md#a-packets-way)",
+  reason: "why it was dropped or left to the kernel, see [the reasons](#reasons)",
   verdict: "`pass`, `drop`",
   proto: "`tcp`, `udp`",
   published: "host address and port that it is published on; `0.0.0.0` and `[::]` are any",

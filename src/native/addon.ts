@@ -101,6 +101,7 @@ export interface Addon {
   listLinks(): NetLink[];
   getLinks(ifindexes: number[]): NetLink[];
   listAddresses(): NetAddress[];
+  findRoute(address: string): NetRoute | undefined;
   listRoutes(longest4: number, longest6: number): NetRoute[];
   listNeighbours(): NetNeighbour[];
   firewallGeneration(): number;

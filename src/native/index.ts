@@ -27,6 +27,7 @@ export { BpfLink, linkDevices } from "./link.js";
 export { BpfMap } from "./map.js";
 export { returnLargeBlocks } from "./memory.js";
 export {
+  findRoute,
   firewallGeneration,
   getLinks,
   listAddresses,

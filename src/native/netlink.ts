@@ -1,4 +1,5 @@
 import { addon, type MonitorHandle } from "./addon.js";
+import { NativeError } from "./errors.js";
 import type { NetAddress, NetEvent, NetGroup, NetLink, NetNeighbour, NetRoute } from "./netlink-types.js";
 
 /*
@@ -30,6 +31,23 @@ export function listRoutes(
   longest: { readonly 4: number; readonly 6: number } = { 4: 32, 6: 128 },
 ): NetRoute[] {
   return addon().listRoutes(longest[4], longest[6]);
+}
+
+/** What routing says where there is no way. */
+const noWay = new Set(["ENETUNREACH", "EHOSTUNREACH"]);
+
+/**
+ * The route that the host's own packets to an address take (RTM_GETROUTE, as `ip route get` asks it): its device, gateway and source address;
+ * type 2: the address is the host's own. Undefined: there is no route. NativeError: EINVAL for no address and where a blackhole is,
+ * EACCES where it is prohibited.
+ */
+export function findRoute(address: string): NetRoute | undefined {
+  try {
+    return addon().findRoute(address);
+  } catch (error) {
+    if (error instanceof NativeError && noWay.has(error.code)) return undefined;
+    throw error;
+  }
 }
 
 /** The ARP and neighbour discovery caches. */

@@ -3,6 +3,7 @@
 
 import { expect, it } from "vitest";
 import type { TcpAnswer } from "./answers.js";
+import { explained } from "./explained.js";
 import { families } from "./families.js";
 import { addresses, type Lab, until } from "./lib/index.js";
 import { joinByVeth } from "./lib/namespace.js";
@@ -110,6 +111,33 @@ onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, oneEngine: true, bef
     const taken = await fairway.pathTaken("far", () => pings(near.namespace, family.of(far), 10), "far");
     expect(taken.receive.fast).toBeGreaterThanOrEqual(10);
     expect(taken.transmit.fast).toBeGreaterThanOrEqual(10);
+  });
+
+  it.for(families)("explain tells who is reached, and by which way, $name", async (family, context) => {
+    needsConnectionsMade(stage.fairway, context);
+    const { lab } = stage;
+    const ask = (source: string, destination: string) => explained(lab, source, destination);
+    const { client, host } = family.addresses;
+    const [near, far] = [await server(), await lab.engine.container("far")].map((one) =>
+      family.quote(family.of(one)),
+    );
+    const fast = (container: string, network: string, program: string) => ({
+      verdict: "fast",
+      to: { container, network },
+      steps: [{ program }],
+    });
+    expect(await ask(client, `${family.quote(host)}:8080`)).toMatchObject(
+      fast("server", "lan", "uplink_ingress"),
+    );
+    expect(await ask("host", `${near}:${echo}`)).toMatchObject(fast("server", "lan", "parent_egress"));
+    expect(await ask("server", `${far}:${echo}`)).toMatchObject(fast("far", "far", "parent_egress"));
+    // The way outside is the kernel's, and that of what comes to their own addresses.
+    expect(await ask("server", client)).toMatchObject({ verdict: "slow", reason: "no_masquerade" });
+    expect(await ask("other", client)).toMatchObject({ verdict: "slow", reason: null });
+    expect(await ask(client, `${near}:${echo}`)).toMatchObject({ verdict: "slow", reason: null });
+    expect(
+      (await ask("server", `${family.quote(family.of(await lab.engine.container("other")))}:1`)).why,
+    ).toMatch(/ipvlan or macvlan on eth0 hands it over/);
   });
 
   it.each(families)("what comes to the end of its hops there is told so, $name", async (family) => {

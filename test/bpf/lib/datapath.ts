@@ -2,8 +2,7 @@
 import { readFileSync } from "node:fs";
 import { afterAll, beforeEach } from "vitest";
 import { type Codec, decodePerCpu, sumPerCpu } from "../../../src/codec.js";
-import { isMisfit } from "../../../src/datapath/programs.js";
-import { constants } from "../../../src/generated/index.js";
+import { loadObject } from "../../../src/datapath/object.js";
 import { type MapName, mapDefinitions } from "../../../src/generated/maps.js";
 import { type ProgramName, programNames } from "../../../src/generated/programs.js";
 import {
@@ -27,7 +26,7 @@ import {
 import { type Address, ANY, FAMILIES, type Family, netmask, parseMac } from "../../../src/ip.js";
 import {
   type BpfMap,
-  BpfObject,
+  type BpfObject,
   type BpfProgram,
   deleteConntrack,
   listConntrack,
@@ -104,23 +103,6 @@ export function useDatapath(): Datapath {
   return datapath;
 }
 
-/** As `fairway run` does it: without the making of connections where the kernel's functions for that don't fit each other. */
-function load(image: Uint8Array, prepare?: (object: BpfObject) => void): BpfObject {
-  const open = (makesConnections: boolean) => {
-    const object = BpfObject.open(image, "fairway");
-    if (!makesConnections) object.setConstant("makes_connections", constants.makes_connections.encode(0));
-    prepare?.(object);
-    object.load();
-    return object;
-  };
-  try {
-    return open(true);
-  } catch (error) {
-    if (!isMisfit(error)) throw error;
-    return open(false);
-  }
-}
-
 export class Datapath {
   readonly device = makeHost();
   readonly #object: BpfObject;
@@ -136,8 +118,11 @@ export class Datapath {
    * @param prepare before the programs are loaded: constants, sizes of maps
    * @param image the object file
    */
-  constructor(prepare?: (object: BpfObject) => void, image: Uint8Array = readFileSync(objectPath)) {
-    this.#object = load(image, prepare);
+  constructor(
+    prepare: (object: BpfObject) => void = () => undefined,
+    image: Uint8Array = readFileSync(objectPath),
+  ) {
+    this.#object = loadObject(prepare, image).object;
     this.#programs = new Map(programNames.map((name) => [name, this.#object.program(name)]));
     this.#maps = new Map(mapNames.map((name) => [name, this.#object.map(name)]));
   }

@@ -9,8 +9,8 @@ import type { Logger } from "pino";
 import { expect, onTestFinished, test, vi } from "vitest";
 import { Datapath } from "../../../src/datapath/datapath.js";
 import { familyMaps } from "../../../src/datapath/families.js";
+import { isMisfit, kernelConstants } from "../../../src/datapath/object.js";
 import { Pins } from "../../../src/datapath/pins.js";
-import { isMisfit, kernelSettings } from "../../../src/datapath/programs.js";
 import {
   FLOW_TICK_SHIFT,
   type Flow,
@@ -215,7 +215,7 @@ test.each([
   ["6.16.3-cloud", 32, 128],
   ["7.0.1", 32, 128],
 ])("a kernel %s is asked for no more than it knows", (kernel, mark, ipv6) => {
-  expect(kernelSettings(kernel)).toEqual({ fib_mark_flag: mark, ipv6_checksum_flag: ipv6 });
+  expect(kernelConstants(kernel)).toEqual({ fib_mark_flag: mark, ipv6_checksum_flag: ipv6 });
 });
 
 test("a kernel whose conntrack functions don't fit each other is told from one that lacks them", () => {

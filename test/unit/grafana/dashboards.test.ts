@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { dashboardFiles } from "../../../grafana/src/index.js";
 import { metricsPage } from "../../../scripts/lib/metrics-page.mjs";
+import { reasonMeanings } from "../../../src/explain/reasons.js";
 import { catalogue, labelMeanings } from "../../../src/metrics/catalogue.js";
 import type { Metric } from "../../../src/metrics/metric.js";
 import { dashboards, expressions, folder, rulesOf, unknownIn } from "./lib.js";
@@ -27,7 +28,7 @@ describe("what is generated and committed", () => {
   });
 
   it("has every metric in docs/metrics.md as it is defined (node scripts/generate.mjs)", () => {
-    expect(page).toBe(metricsPage(catalogue(), labelMeanings));
+    expect(page).toBe(metricsPage(catalogue(), labelMeanings, reasonMeanings));
   });
 });
 
@@ -62,7 +63,11 @@ describe("dashboards and rules", () => {
   it("or the page would tell: each metric that is renamed is missed somewhere", () => {
     for (const metric of all) {
       const renamed = all.map((one) => (one === metric ? { ...one, name: `${one.name}x` } : one));
-      const stale = metricsPage([{ collector: "endpoints", metrics: renamed }], labelMeanings);
+      const stale = metricsPage(
+        [{ collector: "endpoints", metrics: renamed }],
+        labelMeanings,
+        reasonMeanings,
+      );
       const missed = problems(renamed).length > 0 || !stale.includes(`\`${metric.name}\``);
       expect(missed && page.includes(`| \`${metric.name}\` |`), metric.name).toBe(true);
     }

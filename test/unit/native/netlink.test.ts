@@ -2,6 +2,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { beforeEach, describe, expect, test } from "vitest";
 import {
   enterNetworkNamespace,
+  findRoute,
   firewallGeneration,
   listAddresses,
   listLinks,
@@ -178,6 +179,41 @@ describe("routes", () => {
       "198.19.5.0",
       "::",
     ]);
+  });
+});
+
+describe("the route to an address", () => {
+  const finds = () => {
+    run("ip", "link", "add", "fwn0", "type", "veth", "peer", "name", "fwn1");
+    for (const device of ["fwn0", "fwn1"]) run("ip", "link", "set", device, "up");
+    run("ip", "address", "add", "198.18.0.1/24", "dev", "fwn0");
+    run("ip", "-6", "address", "add", "2001:db8::1/64", "dev", "fwn0", "nodad");
+    run("ip", "route", "add", "198.19.0.0/16", "via", "198.18.0.254");
+    run("ip", "route", "add", "blackhole", "198.19.9.0/24");
+    return ifindexOf("fwn0");
+  };
+
+  test("is the most exact one, with gateway and source", () => {
+    const oif = finds();
+    expect(findRoute("198.19.1.2")).toMatchObject({
+      destination: "198.19.1.2",
+      type: 1,
+      oif,
+      gateway: "198.18.0.254",
+      prefsrc: "198.18.0.1",
+    });
+    expect(findRoute("198.18.0.7")).toMatchObject({ oif, prefsrc: "198.18.0.1" });
+    expect(findRoute("198.18.0.7")?.gateway).toBeUndefined();
+    expect(findRoute("2001:db8::7")).toMatchObject({ family: 6, type: 1, oif, prefsrc: "2001:db8::1" });
+    expect(findRoute("198.18.0.1")).toMatchObject({ type: 2 });
+  });
+
+  test("may be missing, or a blackhole, or asked for with no address", () => {
+    finds();
+    expect(findRoute("203.0.113.1")).toBeUndefined();
+    expect(findRoute("2001:db8:1::1")).toBeUndefined();
+    for (const wrong of ["198.19.9.1", "nobody", ""])
+      expect(() => findRoute(wrong)).toThrow(expect.objectContaining({ code: "EINVAL" }));
   });
 });
 

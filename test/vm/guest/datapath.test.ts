@@ -39,7 +39,7 @@ async function trafficControl(host: Namespace): Promise<string[]> {
  */
 async function attachments({ bpffs, host }: Lab): Promise<string[]> {
   if (tcx) return readdirSync(join(bpffs, "fairway", "links")).sort();
-  return (await trafficControl(host)).map((line) => line.replace(/ (id|tag|handle) \S+/g, "")).sort();
+  return (await trafficControl(host)).map((line) => line.replace(/ (id|tag) \S+|:\[\d+\]/g, "")).sort();
 }
 
 const programs = async () =>

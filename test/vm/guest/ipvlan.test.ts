@@ -2,6 +2,7 @@
 // reached as without fairway, or masqueraded, and ports of the parent's lead to the containers.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { explained } from "../../lab/explained.js";
 import { families } from "../../lab/families.js";
 import { until } from "../../lab/lib/index.js";
 import {
@@ -127,6 +128,29 @@ describe.each(["l3", "l3s"])("ipvlan %s, masqueraded", (mode) => {
     await until("a first packet passes", async () => (await asks(namespace, client)).tcp === host);
     const { tcp, udp } = await asks(namespace, client);
     expect({ tcp, udp }).toEqual({ tcp: host, udp: host });
+  });
+
+  it.for(families)("explain tells of both ways, $name", async (family, context) => {
+    needsConnectionsMade(guest.fairway, context);
+    const { client, host } = family.addresses;
+    expect(await explained(guest.lab, name, `${family.quote(client)}:${echo}`)).toMatchObject({
+      verdict: "fast",
+      flow: "new",
+      to: null,
+      by: "eth0",
+      steps: [{ program: "parent_egress", packet: { source: host, destination: client } }],
+    });
+    const address = family.of(await container(name));
+    expect(await explained(guest.lab, client, `${family.quote(host)}:8080`)).toMatchObject({
+      verdict: "fast",
+      to: { container: name, network: mode },
+      steps: [{ program: "uplink_ingress", packet: { source: client, destination: address } }],
+    });
+    expect(await explained(guest.lab, "host", `${family.quote(address)}:${echo}`)).toMatchObject({
+      verdict: "fast",
+      to: { container: name, network: mode },
+      steps: [{ program: "parent_egress" }],
+    });
   });
 
   it.each(families)("host and container reach each other all the same, $name", async (family) => {

@@ -1,0 +1,259 @@
+import { decodePerCpu } from "../codec.js";
+import { type Maps, mapNames, typedMaps } from "../datapath/maps.js";
+import { loadObject, setConstants } from "../datapath/object.js";
+import type { Pins } from "../datapath/pins.js";
+import { errorCode, UserError } from "../errors.js";
+import {
+  type MapName,
+  type ProgramName,
+  programNames,
+  Reason,
+  SLOT_NONE,
+  TrafficPath,
+  Verdict,
+} from "../generated/index.js";
+import { BpfMap, type BpfObject, BpfProgram } from "../native/index.js";
+
+/**
+ * What the control plane alone writes: the replica's programs read the very maps that the attached ones do. All others are the
+ * replica's own.
+ */
+export const PLAN_MAPS: ReadonlySet<MapName> = new Set<MapName>([
+  "control",
+  "endpoints",
+  "endpoint_devices",
+  "endpoint_addresses_ipv4",
+  "endpoint_addresses_ipv6",
+  "fdb",
+  "ports_ipv4",
+  "ports_ipv6",
+  "host_addresses_ipv4",
+  "host_addresses_ipv6",
+  "uplinks",
+  "sources_ipv4",
+  "sources_ipv6",
+  "source_blocks",
+  "port_policies_ipv4",
+  "port_policies_ipv6",
+  "host_ports",
+  "host_dialled",
+  "host_devices",
+  "parent_subnets_ipv4",
+  "parent_subnets_ipv6",
+  "parent_filter",
+]);
+
+/** Of the others, those that a packet leaves a trace of in, by how many entries are enough for a few packets. */
+const FEW = 1024;
+const SMALL: readonly MapName[] = [
+  "flows_ipv4",
+  "flows_ipv6",
+  "limits_ipv4",
+  "limits_ipv6",
+  "echoes_ipv4",
+  "echoes_ipv6",
+  "icmp_budgets_ipv4",
+  "icmp_budgets_ipv6",
+  "openings",
+  "pairs",
+  "reasons",
+  "host_peers",
+  "host_streams",
+  "host_port_counters",
+];
+/** And those of which nothing is asked: by port, and by slot. */
+const UNUSED: readonly MapName[] = ["port_counters", "open_connections"];
+
+/** The programs that packets can be run through: those at sockets can't. */
+export const HOOKS = [
+  "uplink_xdp",
+  "uplink_ingress",
+  "endpoint_ingress",
+  "endpoint_egress",
+  "parent_egress",
+  "parent_ingress",
+] as const satisfies readonly ProgramName[];
+export type HookProgram = (typeof HOOKS)[number];
+
+/** Of struct __sk_buff and struct xdp_md (linux/bpf.h): sizes, and where BPF_PROG_TEST_RUN takes what from. */
+const SKB = { size: 192, ingressIfindex: 36, ifindex: 40 } as const;
+const XDP = { size: 24, dataEnd: 4, ingressIfindex: 12 } as const;
+const XDP_DROP = 1;
+/** TCX_NEXT, TC_ACT_SHOT and TC_ACT_REDIRECT (linux/bpf.h, linux/pkt_cls.h). */
+const [NEXT, SHOT, REDIRECT] = [0xffffffff, 2, 7];
+
+export interface Counted {
+  reason: Reason;
+  verdict: Verdict;
+  /** Undefined: nobody's. */
+  slot: number | undefined;
+}
+
+export interface HookRun {
+  verdict: "next" | "drop" | "redirect";
+  frame: Buffer;
+  /** Why it was not fast, as the metrics would have counted it. */
+  reasons: Counted[];
+  /** The endpoints that have it counted as sent or received on the fast path. */
+  fast: { slot: number; direction: number }[];
+}
+
+/**
+ * The programs as they are attached, loaded once more beside those: on the same plan, with maps of their own for all that they write
+ * (flows, counters, limits). What is run through them leaves no trace, but for a conntrack entry of a second (`explains` in
+ * bpf/lib/settings.h).
+ */
+export class Replica {
+  readonly #seen = new Map<string, number>();
+
+  private constructor(
+    readonly maps: Maps,
+    private readonly programs: ReadonlyMap<HookProgram, BpfProgram>,
+    private readonly kernelMaps: readonly BpfMap[],
+  ) {}
+
+  /**
+   * @param slots how many of the slots of endpoints there are to count for
+   * @throws UserError where nothing is pinned, or by another version
+   */
+  static load(pins: Pins, slots: number): Replica {
+    const opened: BpfMap[] = [];
+    try {
+      const plan = new Map([...PLAN_MAPS].map((name) => [name, openPinned(pins, name)] as const));
+      opened.push(...plan.values());
+      const { object } = loadObject((candidate) => prepare(candidate, plan, slots));
+      try {
+        refuseOtherVersion(object, pins);
+        const kernelMaps = new Map(mapNames.map((name) => [name, object.map(name)]));
+        opened.push(...kernelMaps.values());
+        const maps = typedMaps((name) => kernelMaps.get(name) as BpfMap);
+        const programs = new Map(HOOKS.map((name) => [name, object.program(name)]));
+        return new Replica(maps, programs, opened);
+      } finally {
+        object.close();
+      }
+    } catch (error) {
+      for (const map of opened) map.close();
+      throw error;
+    }
+  }
+
+  /** Runs a frame through the program as at a device. arrivedBy: the device that it came in by; 0: none. */
+  run(program: HookProgram, ifindex: number, arrivedBy: number, frame: Buffer): HookRun {
+    const isXdp = program === "uplink_xdp";
+    const context = isXdp ? xdpContext(ifindex, frame) : skbContext(ifindex, arrivedBy);
+    const result = this.programs.get(program)?.testRun({ data: frame, context });
+    if (result === undefined) throw new Error(`no program ${program}`);
+    return {
+      verdict: isXdp ? (result.returnValue === XDP_DROP ? "drop" : "next") : verdictOf(result.returnValue),
+      frame: Buffer.from(result.data ?? frame),
+      reasons: [...this.#reasons(), ...this.#xdpReasons()],
+      fast: [...this.#fast()],
+    };
+  }
+
+  close(): void {
+    for (const program of this.programs.values()) program.close();
+    for (const map of this.kernelMaps) map.close();
+  }
+
+  *#reasons(): Generator<Counted> {
+    for (const { key, values } of this.maps.reasons.perCpuEntries()) {
+      const slot = key.slot === SLOT_NONE ? undefined : key.slot;
+      const counted = { reason: key.reason as Reason, verdict: key.verdict as Verdict, slot };
+      if (this.#isNew(`${key.slot} ${key.direction} ${key.verdict} ${key.reason}`, values)) yield counted;
+    }
+  }
+
+  *#xdpReasons(): Generator<Counted> {
+    for (const { values } of this.maps.xdp_counters.perCpuEntries()) {
+      const drops = values[0]?.drops ?? [];
+      for (const index of drops.keys()) {
+        const reason = (Reason.BAD_HEADER + index) as Reason;
+        const counters = values.flatMap((cpu) => cpu.drops[index] ?? []);
+        if (this.#isNew(`xdp ${reason}`, counters)) yield { reason, verdict: Verdict.DROP, slot: undefined };
+      }
+    }
+  }
+
+  *#fast(): Generator<{ slot: number; direction: number }> {
+    const { kernel, key, value } = this.maps.endpoint_counters;
+    for (const entry of kernel.entries(FEW)) {
+      const slot = key.decode(entry.key);
+      const cpus = decodePerCpu(value, entry.value);
+      for (const direction of [0, 1]) {
+        const counters = cpus.flatMap((cpu) => cpu.path[direction]?.[TrafficPath.FAST] ?? []);
+        if (this.#isNew(`fast ${slot} ${direction}`, counters)) yield { slot, direction };
+      }
+    }
+  }
+
+  /** Whether there is more of it than at the run before. */
+  #isNew(name: string, counters: readonly { packets: bigint }[]): boolean {
+    const packets = counters.reduce((sum, counter) => sum + Number(counter.packets), 0);
+    const before = this.#seen.get(name) ?? 0;
+    this.#seen.set(name, packets);
+    return packets > before;
+  }
+}
+
+function prepare(object: BpfObject, plan: ReadonlyMap<MapName, BpfMap>, slots: number): void {
+  const loaded = new Set<string>(HOOKS);
+  for (const name of programNames) object.setAutoload(name, loaded.has(name));
+  setConstants(object, { explains: 1 });
+  for (const [name, map] of plan) object.reuseMap(name, map);
+  for (const name of SMALL) object.setMaxEntries(name, FEW);
+  for (const name of UNUSED) object.setMaxEntries(name, 1);
+  object.setMaxEntries("endpoint_counters", Math.max(slots, 1));
+}
+
+function openPinned(pins: Pins, name: MapName): BpfMap {
+  try {
+    return BpfMap.openPinned(pins.map(name));
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+    throw new UserError(`there is no datapath of fairway's at ${pins.root}`, {
+      remedy: "start it with fairway run, or name its directory with --bpffs",
+      cause: error,
+    });
+  }
+}
+
+/** A program's tag is a digest of its instructions as they were before the kernel verified them. */
+function refuseOtherVersion(object: BpfObject, pins: Pins): void {
+  for (const name of HOOKS) {
+    const [ours, theirs] = [object.program(name), BpfProgram.openPinned(pins.program(name))];
+    const same = ours.info.tag === theirs.info.tag;
+    ours.close();
+    theirs.close();
+    if (!same) {
+      throw new UserError(
+        `the programs at ${pins.root} are of another version of fairway (${name} differs)`,
+        {
+          remedy: "ask that version, or restart fairway run with this one",
+        },
+      );
+    }
+  }
+}
+
+function verdictOf(returned: number): HookRun["verdict"] {
+  if (returned === NEXT) return "next";
+  if (returned === REDIRECT) return "redirect";
+  if (returned === SHOT) return "drop";
+  throw new Error(`a program returned ${returned}`);
+}
+
+function skbContext(ifindex: number, arrivedBy: number): Buffer {
+  const context = Buffer.alloc(SKB.size);
+  context.writeUInt32LE(arrivedBy, SKB.ingressIfindex);
+  context.writeUInt32LE(ifindex, SKB.ifindex);
+  return context;
+}
+
+function xdpContext(ifindex: number, frame: Buffer): Buffer {
+  const context = Buffer.alloc(XDP.size);
+  context.writeUInt32LE(frame.length, XDP.dataEnd);
+  context.writeUInt32LE(ifindex, XDP.ingressIfindex);
+  return context;
+}
