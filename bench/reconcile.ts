@@ -111,7 +111,7 @@ export async function reconcile(options: ReconcileOptions): Promise<ReconcileRes
       resync,
       starts: latencies,
       fast: await countFast(lab, fairway, fresh),
-      residentMb: residentMb(fairway),
+      residentMb: fairway.residentMb,
     };
   } finally {
     progress("taking it down");
@@ -219,11 +219,6 @@ function cpuMs(fairway: Fairway): number {
   // The name in parentheses may have spaces.
   const fields = (readFileSync(`/proc/${fairway.process.pid}/stat`, "utf8").split(") ")[1] ?? "").split(" ");
   return (Number(fields[11]) + Number(fields[12])) * TICK_MS;
-}
-
-function residentMb(fairway: Fairway): number {
-  const status = readFileSync(`/proc/${fairway.process.pid}/status`, "utf8");
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
 }
 
 /** For people. */

@@ -2,7 +2,6 @@
 // packets, and the daemon as it is run, scraped over HTTP from beside it. The engine writes no rules (mode replace: fairway's table has the
 // ports), or ten thousand ports would take it hours; the metrics are the same.
 
-import { readFileSync } from "node:fs";
 import { quantileSorted } from "simple-statistics";
 import { createDirectLab, type DirectLab, type Fairway, sleep, until } from "../test/lab/lib/index.js";
 import { makeCrowd, removeCrowd } from "./crowd.js";
@@ -91,7 +90,7 @@ export async function scrapeLive(options: LiveScrapeOptions): Promise<LiveScrape
       wall,
       held,
       heldBy,
-      residentMb: residentMb(fairway),
+      residentMb: fairway.residentMb,
       heapMb: sample("nodejs_heap_size_used_bytes") / 1e6,
       externalMb: sample("nodejs_external_memory_bytes") / 1e6,
     };
@@ -170,11 +169,6 @@ function client(rounds: number): string {
       });
     };
     scrape();`;
-}
-
-function residentMb(fairway: Fairway): number {
-  const status = readFileSync(`/proc/${fairway.process.pid}/status`, "utf8");
-  return (Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1024) / 1e6;
 }
 
 /** For people. */

@@ -1,4 +1,4 @@
-import { type Address, ANY, type Family, familyOf, formatAddress, parseAddress } from "../ip.js";
+import { type Address, type Family, familyOf, formatAddress, parseAddress } from "../ip.js";
 
 /** What a packet can be asked about as. */
 export type Protocol = "tcp" | "udp" | "icmp";
@@ -110,6 +110,7 @@ function words(...values: number[]): Buffer {
   return buffer;
 }
 
+/** Of a canonical address, which has some. */
 function bytesOf(address: Address): Uint8Array {
-  return parseAddress(address) ?? parseAddress(ANY[4]) ?? new Uint8Array();
+  return parseAddress(address) ?? new Uint8Array();
 }

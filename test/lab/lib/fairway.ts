@@ -1,6 +1,6 @@
 // fairway on the lab's host: started, asked, killed, cleaned up.
 
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Disposers } from "./disposers.js";
 import type { Engine } from "./engine.js";
@@ -97,6 +97,12 @@ export class Fairway {
   /** What it said so far. */
   get log(): string {
     return this.process.stderr;
+  }
+
+  /** Its resident memory in MB (10^6 bytes). */
+  get residentMb(): number {
+    const status = readFileSync(`/proc/${this.process.pid}/status`, "utf8");
+    return (Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024) / 1e6;
   }
 
   /** Ends the daemon; the pinned datapath stays. */
