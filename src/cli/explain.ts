@@ -1,12 +1,15 @@
 import type { Config } from "../config/schema.js";
 import { type Maps, typedMaps } from "../datapath/maps.js";
+import { isOurs } from "../datapath/namespace.js";
 import { Pins } from "../datapath/pins.js";
+import { StateFile } from "../datapath/state_file.js";
 import { UserError } from "../errors.js";
 import { type Explanation, explain, type Step } from "../explain/explain.js";
 import type { Packet } from "../explain/frame.js";
 import { parseQuestion } from "../explain/question.js";
 import type { KnownEndpoint, World } from "../explain/world.js";
 import { withPort } from "../ip.js";
+import { stripControls } from "../log/printable.js";
 import { BpfMap, findRoute, listAddresses, listLinks } from "../native/index.js";
 import type { Context } from "./context.js";
 import { type OutputFormat, print } from "./output.js";
@@ -28,7 +31,7 @@ export async function runExplain(
   const question = parseQuestion(source, destination);
   preflight(thisHost(), "explain");
   const pins = new Pins(config.bpffs);
-  if (pins.list(pins.maps).length === 0) {
+  if (pins.list(pins.maps).length === 0 || !isOurs(new StateFile(config.stateDir), pins)) {
     throw new UserError(`fairway has no datapath at ${config.bpffs}`, {
       remedy: "start it with fairway run",
     });
@@ -73,7 +76,7 @@ function text(explanation: Explanation, color: boolean): string {
   const { packet, steps, verdict, why } = explanation;
   const rows = steps.map((step) => [step.device, step.program, does(step)]);
   const passed = rows.length === 0 ? "" : `\n${table(["AT", "PROGRAM", "DOES"], rows, color)}`;
-  return `${shown(packet)}\n${passed}\n${verdict}: ${why}\n`;
+  return `${shown(packet)}\n${passed}\n${verdict}: ${stripControls(why)}\n`;
 }
 
 const DOES = { next: "lets it pass", drop: "drops it", redirect: "sends it on" } as const;

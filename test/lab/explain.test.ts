@@ -46,11 +46,11 @@ onEveryEngine(
     it("a first packet to a published port, to the outside, and to a neighbour, as they are sent", async () => {
       const { lab, fairway } = stage;
       for (const name of ["server", "asker"]) await fairway.knows(name);
-      await expectGood(stage, {
-        peer: lab.client,
-        peerAddress: addresses.client,
-        hostAddress: addresses.host,
-      });
+      // A next hop that nobody has asked for yet is the kernel's to find.
+      await lab.host.exec(["ip", "-6", "neigh", "flush", "dev", "eth0"]);
+      expect(await ask(addresses6.client, `host:${port.echo}`)).toMatchObject({ reason: "no_neighbour" });
+      for (const { client, host } of [addresses, addresses6])
+        await expectGood(stage, { peer: lab.client, peerAddress: client, hostAddress: host });
       const server = (await lab.engine.container("server")).address();
       const asker = (await lab.engine.container("asker")).address();
 
@@ -71,6 +71,7 @@ onEveryEngine(
       expect(await ask(addresses6.client, `host:${port.echo}`)).toMatchObject({
         packet: { source: addresses6.client, destination: addresses6.host },
         verdict: "fast",
+        reason: null,
         to: { container: "server" },
       });
       expect(await ask("asker", `${addresses.client}:${port.echo}/udp`)).toMatchObject({
@@ -188,6 +189,19 @@ onEveryEngine(
       const { code, stderr } = await fails(addresses.client, "host:port");
       expect(code).toBe(2);
       expect(stderr).toMatch(/^fairway: DST "host:port": a port is 1 to 65535: .*\n$/);
+    });
+
+    it("another namespace's datapath is not spoken for", async () => {
+      const { lab } = stage;
+      const elsewhere = { ...lab, host: lab.client };
+      const question = ["explain", addresses.client, "host:80", ...fairwayPlaces(lab)];
+      const { code, stderr } = await fairwayCommand(elsewhere, question, { mayFail: true });
+      expect({ code, stderr }).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(
+          /^fairway: the datapath of \S+ is in another network namespace \(.*\n$/,
+        ),
+      });
     });
 
     it("another version's programs are not asked", async () => {
