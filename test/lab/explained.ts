@@ -1,6 +1,6 @@
 // `fairway explain` in a lab.
 
-import type { Explanation } from "../../src/explain/explain.js";
+import type { Explanation } from "../../src/explain/conclude.js";
 import { fairwayCommand, fairwayPlaces, type Lab } from "./lib/index.js";
 
 /** What fairway tells of a packet. */

@@ -131,6 +131,11 @@ onEveryEngine("macvlan", { images: ["busybox"], ipv6: true, oneEngine: true, bef
     );
     expect(await ask("host", `${near}:${echo}`)).toMatchObject(fast("server", "lan", "parent_egress"));
     expect(await ask("server", `${far}:${echo}`)).toMatchObject(fast("far", "far", "parent_egress"));
+    expect(await ask("server", `${family.quote(host)}:${echo}`)).toMatchObject({
+      verdict: "fast",
+      why: "reaches the host by eth0",
+      to: null,
+    });
     // The way outside is the kernel's, and that of what comes to their own addresses.
     expect(await ask("server", client)).toMatchObject({ verdict: "slow", reason: "no_masquerade" });
     expect(await ask("other", client)).toMatchObject({ verdict: "slow", reason: null });
