@@ -3,11 +3,10 @@
  * What a container that is masqueraded or has published ports sends outside by its parent, one family: what a flow entry is there for,
  * or is made for, is rewritten; the rest goes as the kernel sends it.
  */
-#include "../lib/forward.h"
 #include "../lib/icmp.h"
-#include "../lib/masquerade.h"
 #include "../lib/segments.h"
 #include "../lib/tcp_control.h"
+#include "../lib/transmit.h"
 
 /* The address of the parent's that its containers are behind; all zero: none. */
 static __always_inline address_t parent_address(__u32 ifindex)
@@ -37,27 +36,6 @@ static __always_inline enum reason translate_icmp(struct __sk_buff *skb, const s
 	return reason;
 }
 
-static __always_inline enum reason translate(struct __sk_buff *skb, const struct endpoint *sender, __u32 from,
-					     int *verdict)
-{
-	__u32 slot = from;
-	struct packet packet;
-	enum reason reason;
-	flow_key_t key;
-
-	reason = parse(skb, &packet);
-	if (reason != REASON_NONE)
-		return reason;
-	flow_key_of(&packet, sender->ifindex, &key);
-	reason = forward(skb, &packet, &key, verdict, &slot);
-	if (reason != REASON_NO_FLOW && reason != REASON_STALE_FLOW)
-		return reason;
-	reason = masquerade(skb, &packet, sender, from);
-	if (reason != REASON_NONE)
-		return reason;
-	return forward(skb, &packet, &key, verdict, &slot);
-}
-
 /* slot: the sender's, on a parent. Returns the program's verdict. */
 __noinline int FAMILY_NAME(parent_translate)(struct __sk_buff *skb, __u32 slot)
 {
@@ -71,7 +49,7 @@ __noinline int FAMILY_NAME(parent_translate)(struct __sk_buff *skb, __u32 slot)
 	if (PROTOCOL(ip) == ICMP_PROTOCOL)
 		reason = translate_icmp(skb, sender, slot);
 	else
-		reason = translate(skb, sender, slot, &verdict);
+		reason = transmit(skb, sender, sender->ifindex, slot, &verdict);
 	if (reason == REASON_NONE)
 		return verdict;
 	if (reason == REASON_REWRITE_FAILED)

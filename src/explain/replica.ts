@@ -13,56 +13,7 @@ import {
   Verdict,
 } from "../generated/index.js";
 import { BpfMap, type BpfObject, BpfProgram } from "../native/index.js";
-
-/**
- * What the control plane alone writes: the replica's programs read the very maps that the attached ones do. All others are the
- * replica's own.
- */
-export const PLAN_MAPS: ReadonlySet<MapName> = new Set<MapName>([
-  "control",
-  "endpoints",
-  "endpoint_devices",
-  "endpoint_addresses_ipv4",
-  "endpoint_addresses_ipv6",
-  "fdb",
-  "ports_ipv4",
-  "ports_ipv6",
-  "host_addresses_ipv4",
-  "host_addresses_ipv6",
-  "uplinks",
-  "sources_ipv4",
-  "sources_ipv6",
-  "source_blocks",
-  "port_policies_ipv4",
-  "port_policies_ipv6",
-  "host_ports",
-  "host_dialled",
-  "host_devices",
-  "parent_subnets_ipv4",
-  "parent_subnets_ipv6",
-  "parent_filter",
-]);
-
-/** Of the others, those that a packet leaves a trace of in, by how many entries are enough for a few packets. */
-const FEW = 1024;
-const SMALL: readonly MapName[] = [
-  "flows_ipv4",
-  "flows_ipv6",
-  "limits_ipv4",
-  "limits_ipv6",
-  "echoes_ipv4",
-  "echoes_ipv6",
-  "icmp_budgets_ipv4",
-  "icmp_budgets_ipv6",
-  "openings",
-  "pairs",
-  "reasons",
-  "host_peers",
-  "host_streams",
-  "host_port_counters",
-];
-/** And those of which nothing is asked: by port, and by slot. */
-const UNUSED: readonly MapName[] = ["port_counters", "open_connections"];
+import { ownMapSizes, PLAN_MAPS } from "./replica_maps.js";
 
 /** The programs that packets can be run through: those at sockets can't. */
 export const HOOKS = [
@@ -75,6 +26,8 @@ export const HOOKS = [
 ] as const satisfies readonly ProgramName[];
 export type HookProgram = (typeof HOOKS)[number];
 
+/** How many entries are read at once. */
+const BATCH = 1024;
 /** Of struct __sk_buff and struct xdp_md (linux/bpf.h): sizes, and where BPF_PROG_TEST_RUN takes what from. */
 const SKB = { size: 192, ingressIfindex: 36, ifindex: 40 } as const;
 const XDP = { size: 24, dataEnd: 4, ingressIfindex: 12 } as const;
@@ -178,7 +131,7 @@ export class Replica {
 
   *#fast(): Generator<{ slot: number; direction: number }> {
     const { kernel, key, value } = this.maps.endpoint_counters;
-    for (const entry of kernel.entries(FEW)) {
+    for (const entry of kernel.entries(BATCH)) {
       const slot = key.decode(entry.key);
       const cpus = decodePerCpu(value, entry.value);
       for (const direction of [0, 1]) {
@@ -202,9 +155,7 @@ function prepare(object: BpfObject, plan: ReadonlyMap<MapName, BpfMap>, slots: n
   for (const name of programNames) object.setAutoload(name, loaded.has(name));
   setConstants(object, { explains: 1 });
   for (const [name, map] of plan) object.reuseMap(name, map);
-  for (const name of SMALL) object.setMaxEntries(name, FEW);
-  for (const name of UNUSED) object.setMaxEntries(name, 1);
-  object.setMaxEntries("endpoint_counters", Math.max(slots, 1));
+  for (const [name, entries] of ownMapSizes(slots)) object.setMaxEntries(name, entries);
 }
 
 function openPinned(pins: Pins, name: MapName): BpfMap {

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What an endpoint sends outside its network, one family: through its flow entry, or one made for it. */
+#pragma once
+
+#include "forward.h"
+#include "masquerade.h"
+
+/*
+ * ifindex: by which its flow entries are keyed. REASON_NONE: verdict is the program's return value. Else why the packet is the
+ * kernel's.
+ */
+static __always_inline enum reason transmit(struct __sk_buff *skb, const struct endpoint *sender, __u32 ifindex,
+					    __u32 slot, int *verdict)
+{
+	struct packet packet;
+	__u32 owner = slot;
+	enum reason reason;
+	flow_key_t key;
+
+	reason = parse(skb, &packet);
+	if (reason != REASON_NONE)
+		return reason;
+	flow_key_of(&packet, ifindex, &key);
+	reason = forward(skb, &packet, &key, verdict, &owner);
+	if (reason != REASON_NO_FLOW && reason != REASON_STALE_FLOW)
+		return reason;
+	reason = masquerade(skb, &packet, sender, slot);
+	if (reason != REASON_NONE)
+		return reason;
+	return forward(skb, &packet, &key, verdict, &owner);
+}
