@@ -61,15 +61,10 @@ export function readBoolean(
   };
 }
 
-/** Labels that look like a misspelt one of a container's, one line each. Others that begin with "fairway." are not ours to judge. */
-export function misspeltContainerLabels(labels: Labels): string[] {
-  return misspelt(labels, CONTAINER_LABELS);
-}
-
 /**
  * Who is left to the engine: what has `fairway.enable=false` itself, of the networks those of bridge drivers or any other.
  * A container's label holds on all its networks, a network's for all its containers; `true` in one takes nothing from the other.
- * @returns sorted by what and id; problems of these labels, and of any others that networks bear, are added to warnings
+ * @returns sorted by what and id; problems of these labels, and labels that have no effect where they are, are added to warnings
  */
 export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): LeftToEngine[] {
   const left: LeftToEngine[] = [];
@@ -79,7 +74,7 @@ export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): 
   ) => {
     const { enabled, problem } = readEnable(labels);
     if (!enabled) left.push({ what, id, name });
-    const problems = what === "network" ? networkProblems(labels) : [];
+    const problems = what === "network" ? networkProblems(labels) : containerProblems(labels);
     for (const line of problem === undefined ? problems : [problem, ...problems]) {
       const message = `${what} ${printable(name)}: ${line}`;
       warnings.push({ code: "label", message, transient: false });
@@ -90,13 +85,30 @@ export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): 
   return left.sort((a, b) => compareText(a.what, b.what) || compareText(a.id, b.id));
 }
 
-function networkProblems(labels: Labels): string[] {
-  const misplaced = CONTAINER_LABELS.filter(
-    (l) => !NETWORK_LABELS.includes(l) && labels[l] !== undefined,
-  ).map((label) => `label ${label} has no effect on a network: it is one of containers`);
-  return [...misplaced, ...misspelt(labels, NETWORK_LABELS)];
+function containerProblems(labels: Labels): string[] {
+  return [
+    ...misplaced(labels, NETWORK_LABELS, CONTAINER_LABELS).map(
+      (label) => `label ${label} has no effect on a container: it is one of networks`,
+    ),
+    ...misspelt(labels, CONTAINER_LABELS),
+  ];
 }
 
+function networkProblems(labels: Labels): string[] {
+  return [
+    ...misplaced(labels, CONTAINER_LABELS, NETWORK_LABELS).map(
+      (label) => `label ${label} has no effect on a network: it is one of containers`,
+    ),
+    ...misspelt(labels, NETWORK_LABELS),
+  ];
+}
+
+/** Those of the others that are here, where only own ones have an effect. */
+function misplaced(labels: Labels, others: readonly string[], own: readonly string[]): string[] {
+  return others.filter((label) => !own.includes(label) && labels[label] !== undefined);
+}
+
+/** Labels that look like a misspelt one of these. Others that begin with "fairway." are not ours to judge. */
 function misspelt(labels: Labels, known: readonly string[]): string[] {
   const words = known.map((label) => label.slice(PREFIX.length));
   return Object.keys(labels).flatMap((label) => {

@@ -1,7 +1,7 @@
 /** What a container's labels say about who may reach its published ports. Pure. */
 import { formatNetwork, type Network, parseNetwork } from "../networks.js";
 import { quoted } from "../text.js";
-import { ALLOW, DENY, type Labels, LIMIT, misspeltContainerLabels } from "./labels.js";
+import { ALLOW, DENY, type Labels, LIMIT } from "./labels.js";
 import type { ConnectionLimit } from "./policy_types.js";
 
 const LIMIT_MOST = 1_000_000;
@@ -25,7 +25,7 @@ export function readPolicyLabels(labels: Labels): {
   policy: LabelPolicy | undefined;
   problems: string[];
 } {
-  const problems = misspeltContainerLabels(labels);
+  const problems: string[] = [];
   const allowed = labels[ALLOW] === undefined ? undefined : readList(labels[ALLOW]);
   const denied = labels[DENY] === undefined ? undefined : readList(labels[DENY]);
   const limited = labels[LIMIT] === undefined ? undefined : readLimit(labels[LIMIT]);

@@ -113,7 +113,13 @@ describe("what bears fairway.enable=false is left to the engine", () => {
 
   it("a wrong value is told with the name of who bears it, and changes nothing", async () => {
     const { before, after } = await planned((engine) => {
-      label(engine.containers, "web", { "fairway.enable": "nope" });
+      label(engine.containers, "web", {
+        "fairway.enable": "nope",
+        "fairway.host": "true",
+        "fairway.alow": "::/0",
+        "fairway.note": "hello",
+        fairwayallow: "x",
+      });
       label(engine.networks, "app", {
         "fairway.enable": "",
         "fairway.enabled": "false",
@@ -125,7 +131,9 @@ describe("what bears fairway.enable=false is left to the engine", () => {
     expect(after.leftToEngine).toEqual([]);
     expect(after.warnings.filter((w) => w.code === "label")).toEqual(
       [
+        'container web: label "fairway.alow" has no effect: did you mean fairway.allow?',
         'container web: label fairway.enable: "nope" is not true or false: it is ignored',
+        "container web: label fairway.host has no effect on a container: it is one of networks",
         'network app: label "fairway.enabled" has no effect: did you mean fairway.enable?',
         "network app: label fairway.deny has no effect on a network: it is one of containers",
         'network app: label fairway.enable: "" is not true or false: it is ignored',

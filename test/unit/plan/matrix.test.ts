@@ -66,13 +66,14 @@ describe("fairway.matrix", () => {
     ]);
   });
 
-  it("on a container it is no label of ours, a misspelt one is told", async () => {
+  it("on a container it has no effect, which is told, and so is a misspelt one", async () => {
     const { networks, warnings } = await planned({ app: { "fairway.matrx": "true" } }, (engine) => {
       for (const container of engine.containers)
-        Object.assign(container.labels, { "fairway.matrix": "true" });
+        if (container.name === "web") Object.assign(container.labels, { "fairway.matrix": "true" });
     });
     expect(networks).toEqual([]);
     expect(warnings).toEqual([
+      "container web: label fairway.matrix has no effect on a container: it is one of networks",
       'network app: label "fairway.matrx" has no effect: did you mean fairway.matrix?',
     ]);
   });
