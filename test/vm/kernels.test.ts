@@ -20,6 +20,7 @@ const programTests = [
     "connections",
     "conntrack-sync",
     "counting",
+    "explains",
     "filtered",
     "learned-only",
     "learning",
