@@ -160,6 +160,19 @@ onEveryEngine(
       });
     }, 60_000);
 
+    it("a limit that is used up, and asking uses none of it", async () => {
+      const { lab, fairway } = stage;
+      const label = "fairway.limit=1/m";
+      await lab.engine.run("busybox", { name: "slow", publish: ["7200:7200"], args: ["--label", label] });
+      await fairway.knows("slow");
+      const fast = { verdict: "fast", to: { container: "slow" } };
+      for (let round = 0; round < 2; round++)
+        expect(await ask(addresses.client, "host:7200")).toMatchObject(fast);
+      await lab.client.exec(["busybox", "nc", "-w", "2", addresses.host, "7200"], { mayFail: true });
+      expect(await ask(addresses.client, "host:7200")).toMatchObject({ verdict: "drop", reason: "limited" });
+      expect(await ask(addresses.neighbour, "host:7200")).toMatchObject(fast);
+    }, 60_000);
+
     it("leaves nothing behind, however often", async () => {
       const before = await traces();
       for (const one of counts)
@@ -184,7 +197,7 @@ onEveryEngine(
       expect(await fails("servr", "host:80")).toEqual({
         code: 1,
         stderr:
-          'fairway: no container is named "servr" (did you mean "server"?): fairway knows asker, server, shy\n',
+          'fairway: no container is named "servr" (did you mean "server"?): fairway knows asker, server, shy, slow\n',
       });
       const { code, stderr } = await fails(addresses.client, "host:port");
       expect(code).toBe(2);
