@@ -1,9 +1,9 @@
 /** The two programs that judge by policy, XDP's and tc's, with maps of their own and a host's addresses: no endpoints, no flows. */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import type { Codec } from "../../../src/codec.js";
 import { decodePerCpu } from "../../../src/codec.js";
 import { type Maps, typedMaps } from "../../../src/datapath/maps.js";
+import { loadObject } from "../../../src/datapath/object.js";
 import { givePlace, type XdpVerdicts, xdpDrops, xdpVerdicts } from "../../../src/datapath/xdp_counters.js";
 import { type MapName, mapDefinitions } from "../../../src/generated/maps.js";
 import {
@@ -14,11 +14,10 @@ import {
   UplinkXdpFlags,
   VerdictName,
 } from "../../../src/generated/types.js";
-import { type BpfMap, BpfObject, type BpfProgram } from "../../../src/native/index.js";
+import type { BpfMap, BpfObject, BpfProgram } from "../../../src/native/index.js";
 import { type FrameSpec, makeFrame, protocol } from "./frames.js";
 import { type DeviceName, mac, makeHost } from "./host.js";
 
-const objectPath = new URL("../../../build/fairway.bpf.o", import.meta.url);
 const programs = ["uplink_xdp", "uplink_ingress"] as const;
 const skbSize = 192;
 const skbOffset = { vlanPresent: 20, ingressIfindex: 36, ifindex: 40 } as const;
@@ -63,16 +62,18 @@ export type ListEntry = readonly [network: string, verdict: "allow" | "deny"];
 
 export class PolicyPrograms {
   readonly device = makeHost();
-  readonly #object = BpfObject.open(readFileSync(objectPath), "fairway");
+  readonly #object: BpfObject;
   readonly #programs: ReadonlyMap<string, BpfProgram>;
   readonly #maps: ReadonlyMap<MapName, BpfMap>;
   readonly #typed: Maps;
   #blocks: number[] = [];
 
   constructor() {
-    for (const { name } of this.#object.programs)
-      if (!(programs as readonly string[]).includes(name)) this.#object.setAutoload(name, false);
-    this.#object.load();
+    const { object } = loadObject((opened) => {
+      for (const { name } of opened.programs)
+        if (!(programs as readonly string[]).includes(name)) opened.setAutoload(name, false);
+    });
+    this.#object = object;
     this.#programs = new Map(programs.map((name) => [name, this.#object.program(name)]));
     this.#maps = new Map(
       (Object.keys(mapDefinitions) as MapName[]).map((name) => [name, this.#object.map(name)]),
