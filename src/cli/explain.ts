@@ -1,6 +1,7 @@
 import type { Config } from "../config/schema.js";
-import { type Maps, typedMaps } from "../datapath/maps.js";
+import type { Maps } from "../datapath/maps.js";
 import { isOurs } from "../datapath/namespace.js";
+import { PinnedMaps } from "../datapath/pinned_maps.js";
 import { Pins } from "../datapath/pins.js";
 import { StateFile } from "../datapath/state_file.js";
 import { UserError } from "../errors.js";
@@ -11,7 +12,7 @@ import { parseQuestion } from "../explain/question.js";
 import type { KnownEndpoint, World } from "../explain/world.js";
 import { withPort } from "../ip.js";
 import { stripControls } from "../log/printable.js";
-import { BpfMap, findRoute, listAddresses, listLinks } from "../native/index.js";
+import { findRoute, listAddresses, listLinks } from "../native/index.js";
 import type { Context } from "./context.js";
 import { type OutputFormat, print } from "./output.js";
 import { preflight, thisHost } from "./preflight.js";
@@ -38,17 +39,12 @@ export async function runExplain(
     });
   }
   const told = ((await askDaemon(config.stateDir, "/endpoints")) ?? []) as ToldEndpoint[];
-  const opened: BpfMap[] = [];
+  const pinned = PinnedMaps.open(pins);
   try {
-    const maps = typedMaps((name) => {
-      const map = BpfMap.openPinned(pins.map(name));
-      opened.push(map);
-      return map;
-    });
-    const explanation = explain(question, worldOf(maps, told), pins, maps);
+    const explanation = explain(question, worldOf(pinned.maps, told), pins, pinned);
     print(context, output, explanation, () => text(explanation, context.color));
   } finally {
-    for (const map of opened) map.close();
+    pinned.close();
   }
 }
 

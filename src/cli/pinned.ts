@@ -1,9 +1,10 @@
 import { decodePerCpu } from "../codec.js";
 import { addressesOf } from "../datapath/families.js";
-import { type Maps, typedMaps } from "../datapath/maps.js";
+import type { Maps } from "../datapath/maps.js";
+import { PinnedMaps } from "../datapath/pinned_maps.js";
 import { Pins } from "../datapath/pins.js";
 import { Direction, EndpointFlags, EndpointIpFlags, TrafficPath } from "../generated/index.js";
-import { BpfMap, listLinks } from "../native/index.js";
+import { listLinks } from "../native/index.js";
 
 /** What is pinned, as it can be seen without the daemon: no names of containers, those are the engine's. */
 export interface PinnedState {
@@ -48,13 +49,9 @@ export function readPinned(bpffs: string): PinnedState | undefined {
     maps: pins.list(pins.maps),
   };
   if (names.maps.length === 0) return undefined;
-  const opened: BpfMap[] = [];
+  const pinned = PinnedMaps.open(pins);
   try {
-    const maps = typedMaps((name) => {
-      const map = BpfMap.openPinned(pins.map(name));
-      opened.push(map);
-      return map;
-    });
+    const { maps } = pinned;
     const devices = new Map(listLinks().map((link) => [link.ifindex, link.name]));
     const endpoints = [...maps.endpoints.entries(4096)]
       .filter(({ value }) => value.generation !== 0)
@@ -75,7 +72,7 @@ export function readPinned(bpffs: string): PinnedState | undefined {
       flowsMax: maps.flows_ipv4.maxEntries + maps.flows_ipv6.maxEntries,
     };
   } finally {
-    for (const map of opened) map.close();
+    pinned.close();
   }
 }
 

@@ -2,10 +2,8 @@ import type { Logger } from "pino";
 import { errorMessage } from "../errors.js";
 import type { BpfProgram } from "../native/index.js";
 import { announcement } from "../parents/announcement.js";
+import { skbContext } from "./skb_context.js";
 import type { PlacedEndpoint } from "./slots.js";
-
-/** Of struct __sk_buff: its size, and where ifindex is. */
-const CONTEXT = { size: 192, ifindex: 40 };
 
 /** Tells a parent's link of containers that are announced, each once in a daemon's life. */
 export class Announcer {
@@ -32,10 +30,8 @@ export class Announcer {
   }
 
   #send(ifindex: number, data: Buffer): void {
-    const context = Buffer.alloc(CONTEXT.size);
-    context.writeUInt32LE(ifindex, CONTEXT.ifindex);
     try {
-      this.program.testRun({ data, context });
+      this.program.testRun({ data, context: skbContext(ifindex) });
     } catch (error) {
       this.log.debug({ ifindex, error: errorMessage(error) }, "an address could not be announced");
     }

@@ -56,11 +56,6 @@ export interface Flows {
   after: FlowEntry | undefined;
 }
 
-/** Whether the entry is one that the programs have just written. */
-export function isWritten({ before, after }: Flows): boolean {
-  return after !== undefined && after.flow.created !== before?.flow.created;
-}
-
 /** What the programs' runs come to. runs: in the packet's order. */
 export function conclude(
   packet: Packet,
@@ -102,7 +97,7 @@ function fastOf(run: Run, flows: Flows, packet: Packet, world: World): Omit<Expl
   const isToHost = world.hostAddresses.has(packet.destination);
   const whom =
     reached !== undefined ? `reaches ${endpointName(reached)}` : isToHost ? "reaches the host" : "leaves";
-  const flow = flowOf(flows);
+  const flow = flowSource(flows);
   return {
     verdict: "fast",
     reason: null,
@@ -114,10 +109,10 @@ function fastOf(run: Run, flows: Flows, packet: Packet, world: World): Omit<Expl
 }
 
 /** How the packet's flow entry came about; undefined: it has none, and needs none. */
-function flowOf(flows: Flows): FlowSource | undefined {
-  const origin = flows.after?.flow.origin;
-  if (origin === undefined) return undefined;
-  if (origin === FlowOrigin.MADE) return isWritten(flows) ? "new" : "made";
+export function flowSource({ before, after }: Flows): FlowSource | undefined {
+  if (after === undefined) return undefined;
+  const { origin, created } = after.flow;
+  if (origin === FlowOrigin.MADE) return created === before?.flow.created ? "made" : "new";
   return origin === FlowOrigin.ADOPTED ? "adopted" : "learned";
 }
 

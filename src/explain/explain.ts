@@ -1,11 +1,11 @@
 import { randomInt } from "node:crypto";
 import { isHostSocketPin } from "../datapath/host_sockets.js";
 import type { Maps } from "../datapath/maps.js";
+import type { PinnedMaps } from "../datapath/pinned_maps.js";
 import type { Pins } from "../datapath/pins.js";
-import { FlowOrigin } from "../generated/index.js";
 import type { Family } from "../ip.js";
 import { deleteConntrack } from "../native/index.js";
-import { conclude, deviceOf, type Explanation, explainedEndpoint, isWritten, type Run } from "./conclude.js";
+import { conclude, deviceOf, type Explanation, explainedEndpoint, flowSource, type Run } from "./conclude.js";
 import { partiesOf } from "./ends.js";
 import { frameOf, type Packet, protocolNumber, readFrame } from "./frame.js";
 import { copyKnown, flowKeyOf, flowTable, isInConntrack } from "./known.js";
@@ -20,10 +20,10 @@ const DYNAMIC_PORTS = [49152, 65536] as const;
 
 /**
  * Tells what would become of a packet, by running it through the programs as they are attached (Replica).
- * @param maps the pinned ones
+ * @param pinned the maps in use
  * @throws UserError where nothing is pinned, or names mean nobody
  */
-export function explain(question: Question, world: World, pins: Pins, maps: Maps): Explanation {
+export function explain(question: Question, world: World, pins: Pins, pinned: PinnedMaps): Explanation {
   const parties = partiesOf(question, world);
   const { family } = parties;
   const passage = passageOf(parties, world);
@@ -35,19 +35,22 @@ export function explain(question: Question, world: World, pins: Pins, maps: Maps
     destinationPort: question.port,
     established: false,
   };
-  if (passage.hooks.length === 0) return beside(packet, family, passage, maps, world, pins);
+  if (passage.beside !== undefined) {
+    const led = passage.isHosts ? ledBySocket(packet, family, pins, pinned.maps, world) : undefined;
+    return led ?? leftBeside(packet, passage.beside);
+  }
 
   const slots = 1 + Math.max(-1, ...world.endpoints.map(({ slot }) => slot));
-  const replica = Replica.load(pins, slots);
+  const replica = Replica.load(pins, pinned, slots);
   try {
-    const before = copyKnown(packet, family, passage.flowsOf, maps, replica.maps);
+    const before = copyKnown(packet, family, passage.flowsOf, pinned.maps, replica.maps);
     const known =
       before !== undefined || (question.sourcePort !== undefined && isInConntrack(packet, family));
     const sent = { ...packet, established: known && packet.protocol === "tcp" };
     const runs = runThrough(replica, sent, passage);
     const after = flowTable(replica.maps, family).get(flowKeyOf(sent, family, passage.flowsOf));
     const flows = { before, after };
-    if (isWritten(flows) && after?.flow.origin === FlowOrigin.MADE) forget(sent, family);
+    if (flowSource(flows) === "new") forget(sent, family);
     return conclude(sent, runs, flows, parties, world);
   } finally {
     replica.close();
@@ -78,19 +81,22 @@ function forget(packet: Packet, family: Family): void {
   });
 }
 
-/** A packet that passes none of the programs: a socket that is led, or what is the kernel's. */
-function beside(
+/** A packet that passes no program. */
+function leftBeside(packet: Packet, beside: string): Explanation {
+  return { packet, steps: [], verdict: "slow", reason: null, why: `left to the kernel: ${beside}` };
+}
+
+/** What becomes of a packet of the host's own whose socket is led to a container; undefined: it is not. */
+function ledBySocket(
   packet: Packet,
   family: Family,
-  passage: Passage,
+  pins: Pins,
   maps: Maps,
   world: World,
-  pins: Pins,
-): Explanation {
-  const attached = pins.list(pins.links).some(isHostSocketPin);
-  const led = passage.isHosts && attached ? ledTo(packet, family, maps, world) : undefined;
-  const why = `left to the kernel: ${passage.beside ?? "no program of fairway's is on its way"}`;
-  if (led === undefined) return { packet, steps: [], verdict: "slow", reason: null, why };
+): Explanation | undefined {
+  if (!pins.list(pins.links).some(isHostSocketPin)) return undefined;
+  const led = ledTo(packet, family, maps, world);
+  if (led === undefined) return undefined;
   const condition = led.whileProxied ? ", while docker-proxy listens there" : "";
   const program = `host_${packet.protocol === "tcp" ? "connect" : "sendmsg"}_ipv${family}`;
   const translated = { ...packet, destination: led.address, destinationPort: led.port };

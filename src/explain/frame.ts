@@ -1,3 +1,5 @@
+import { internetChecksum } from "../checksum.js";
+import { IPPROTO } from "../datapath/port_numbers.js";
 import { type Address, type Family, familyOf, formatAddress, parseAddress } from "../ip.js";
 
 /** What a packet can be asked about as. */
@@ -19,9 +21,11 @@ export interface EthernetEnds {
   destination: Uint8Array;
 }
 
+const IPPROTO_ICMP = { 4: 1, 6: 58 } as const;
+
 /** Assigned Internet Protocol Numbers (IANA), by family where they differ. */
 export const protocolNumber = (protocol: Protocol, family: Family): number =>
-  ({ tcp: 6, udp: 17, icmp: family === 4 ? 1 : 58 })[protocol];
+  protocol === "icmp" ? IPPROTO_ICMP[family] : IPPROTO[protocol];
 
 const ETHERNET_LENGTH = 14;
 const ETHERTYPE = { 4: 0x0800, 6: 0x86dd } as const;
@@ -39,12 +43,10 @@ export function frameOf(packet: Packet, ends: EthernetEnds): Buffer {
   const segment = segmentOf(packet, family);
   const [source, destination] = [bytesOf(packet.source), bytesOf(packet.destination)];
   const proto = protocolNumber(packet.protocol, family);
-  const hasPseudoHeader = packet.protocol !== "icmp" || family === 6;
-  const pseudo = Buffer.concat([source, destination, words(0, segment.length, 0, proto)]);
-  segment.writeUInt16BE(
-    checksum(hasPseudoHeader ? [pseudo, segment] : [segment]),
-    CHECKSUM_AT[packet.protocol],
-  );
+  // ICMP's has no addresses in it.
+  const hasAddresses = packet.protocol !== "icmp" || family === 6;
+  const pseudo = hasAddresses ? [source, destination, words(0, segment.length, 0, proto)] : [];
+  segment.writeUInt16BE(internetChecksum(...pseudo, segment), CHECKSUM_AT[packet.protocol]);
   const ethernet = Buffer.concat([ends.destination, ends.source, words(ETHERTYPE[family])]);
   return Buffer.concat([ethernet, ipHeader(family, segment.length, proto, source, destination), segment]);
 }
@@ -64,7 +66,7 @@ function ipHeader(
     source,
     destination,
   ]);
-  header.writeUInt16BE(checksum([header]), 10);
+  header.writeUInt16BE(internetChecksum(header), 10);
   return header;
 }
 
@@ -93,14 +95,6 @@ export function readFrame(frame: Buffer, packet: Packet): Packet {
   };
 }
 
-/** The Internet checksum (RFC 1071) of what follows each other; parts of an even length but for the last. */
-function checksum(parts: readonly Buffer[]): number {
-  let sum = 0;
-  for (const part of parts) for (let at = 0; at < part.length; at += 2) sum += part.readUInt16BE(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
-}
-
 /** 16-bit words in network byte order. */
 function words(...values: number[]): Buffer {
   const buffer = Buffer.alloc(2 * values.length);
@@ -111,6 +105,6 @@ function words(...values: number[]): Buffer {
 }
 
 /** Of a canonical address, which has some. */
-function bytesOf(address: Address): Uint8Array {
-  return parseAddress(address) ?? new Uint8Array();
+function bytesOf(address: Address): Buffer {
+  return Buffer.from(parseAddress(address) ?? []);
 }

@@ -1,10 +1,11 @@
 import { decodePerCpu } from "../codec.js";
 import { type Maps, mapNames, typedMaps } from "../datapath/maps.js";
 import { loadObject, setConstants } from "../datapath/object.js";
+import type { PinnedMaps } from "../datapath/pinned_maps.js";
 import type { Pins } from "../datapath/pins.js";
-import { errorCode, UserError } from "../errors.js";
+import { skbContext } from "../datapath/skb_context.js";
+import { UserError } from "../errors.js";
 import {
-  type MapName,
   type ProgramName,
   programNames,
   Reason,
@@ -12,7 +13,7 @@ import {
   TrafficPath,
   Verdict,
 } from "../generated/index.js";
-import { BpfMap, type BpfObject, BpfProgram } from "../native/index.js";
+import { type BpfMap, type BpfObject, BpfProgram } from "../native/index.js";
 import { ownMapSizes, PLAN_MAPS } from "./replica_maps.js";
 
 /** The programs that packets can be run through: those at sockets can't. */
@@ -28,8 +29,7 @@ export type HookProgram = (typeof HOOKS)[number];
 
 /** How many entries are read at once. */
 const BATCH = 1024;
-/** Of struct __sk_buff and struct xdp_md (linux/bpf.h): sizes, and where BPF_PROG_TEST_RUN takes what from. */
-const SKB = { size: 192, ingressIfindex: 36, ifindex: 40 } as const;
+/** Of struct xdp_md (linux/bpf.h): its size, and where BPF_PROG_TEST_RUN takes what from. */
 const XDP = { size: 24, dataEnd: 4, ingressIfindex: 12 } as const;
 const XDP_DROP = 1;
 /** TCX_NEXT, TC_ACT_SHOT and TC_ACT_REDIRECT (linux/bpf.h, linux/pkt_cls.h). */
@@ -66,28 +66,20 @@ export class Replica {
   ) {}
 
   /**
+   * @param pinned what the attached programs have, from the same place
    * @param slots how many of the slots of endpoints there are to count for
-   * @throws UserError where nothing is pinned, or by another version
+   * @throws UserError where another version's programs are pinned
    */
-  static load(pins: Pins, slots: number): Replica {
-    const opened: BpfMap[] = [];
+  static load(pins: Pins, pinned: PinnedMaps, slots: number): Replica {
+    const { object } = loadObject((candidate) => prepare(candidate, pinned, slots));
     try {
-      const plan = new Map([...PLAN_MAPS].map((name) => [name, openPinned(pins, name)] as const));
-      opened.push(...plan.values());
-      const { object } = loadObject((candidate) => prepare(candidate, plan, slots));
-      try {
-        refuseOtherVersion(object, pins);
-        const kernelMaps = new Map(mapNames.map((name) => [name, object.map(name)]));
-        opened.push(...kernelMaps.values());
-        const maps = typedMaps((name) => kernelMaps.get(name) as BpfMap);
-        const programs = new Map(HOOKS.map((name) => [name, object.program(name)]));
-        return new Replica(maps, programs, opened);
-      } finally {
-        object.close();
-      }
-    } catch (error) {
-      for (const map of opened) map.close();
-      throw error;
+      refuseOtherVersion(object, pins);
+      const kernelMaps = new Map(mapNames.map((name) => [name, object.map(name)]));
+      const maps = typedMaps((name) => kernelMaps.get(name) as BpfMap);
+      const programs = new Map(HOOKS.map((name) => [name, object.program(name)]));
+      return new Replica(maps, programs, [...kernelMaps.values()]);
+    } finally {
+      object.close();
     }
   }
 
@@ -99,7 +91,7 @@ export class Replica {
     if (result === undefined) throw new Error(`no program ${program}`);
     return {
       verdict: isXdp ? (result.returnValue === XDP_DROP ? "drop" : "next") : verdictOf(result.returnValue),
-      frame: Buffer.from(result.data ?? frame),
+      frame: result.data,
       reasons: [...this.#reasons(), ...this.#xdpReasons()],
       fast: [...this.#fast()],
     };
@@ -150,24 +142,12 @@ export class Replica {
   }
 }
 
-function prepare(object: BpfObject, plan: ReadonlyMap<MapName, BpfMap>, slots: number): void {
+function prepare(object: BpfObject, { kernel }: PinnedMaps, slots: number): void {
   const loaded = new Set<string>(HOOKS);
   for (const name of programNames) object.setAutoload(name, loaded.has(name));
   setConstants(object, { explains: 1 });
-  for (const [name, map] of plan) object.reuseMap(name, map);
+  for (const name of PLAN_MAPS) object.reuseMap(name, kernel.get(name) as BpfMap);
   for (const [name, entries] of ownMapSizes(slots)) object.setMaxEntries(name, entries);
-}
-
-function openPinned(pins: Pins, name: MapName): BpfMap {
-  try {
-    return BpfMap.openPinned(pins.map(name));
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-    throw new UserError(`there is no datapath of fairway's at ${pins.root}`, {
-      remedy: "start it with fairway run, or name its directory with --bpffs",
-      cause: error,
-    });
-  }
 }
 
 /** A program's tag is a digest of its instructions as they were before the kernel verified them. */
@@ -193,13 +173,6 @@ function verdictOf(returned: number): HookRun["verdict"] {
   if (returned === REDIRECT) return "redirect";
   if (returned === SHOT) return "drop";
   throw new Error(`a program returned ${returned}`);
-}
-
-function skbContext(ifindex: number, arrivedBy: number): Buffer {
-  const context = Buffer.alloc(SKB.size);
-  context.writeUInt32LE(arrivedBy, SKB.ingressIfindex);
-  context.writeUInt32LE(ifindex, SKB.ifindex);
-  return context;
 }
 
 function xdpContext(ifindex: number, frame: Buffer): Buffer {

@@ -1,3 +1,4 @@
+import { FILLED_MAPS } from "../datapath/actual.js";
 import type { MapName } from "../generated/index.js";
 
 /**
@@ -5,27 +6,15 @@ import type { MapName } from "../generated/index.js";
  * replica's own.
  */
 export const PLAN_MAPS: ReadonlySet<MapName> = new Set<MapName>([
+  ...FILLED_MAPS,
   "control",
   "endpoints",
-  "endpoint_devices",
-  "endpoint_addresses_ipv4",
-  "endpoint_addresses_ipv6",
-  "fdb",
-  "ports_ipv4",
-  "ports_ipv6",
-  "host_addresses_ipv4",
-  "host_addresses_ipv6",
-  "uplinks",
   "sources_ipv4",
   "sources_ipv6",
   "source_blocks",
   "port_policies_ipv4",
   "port_policies_ipv6",
-  "host_ports",
-  "host_dialled",
   "host_devices",
-  "parent_subnets_ipv4",
-  "parent_subnets_ipv6",
   "parent_filter",
 ]);
 

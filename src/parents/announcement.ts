@@ -1,4 +1,5 @@
 /** The frames by which a container's address is announced on its parent's link. Pure. */
+import { internetChecksum } from "../checksum.js";
 import { type Address, familyOf, parseAddress } from "../ip.js";
 
 const BROADCAST = Buffer.alloc(6, 0xff);
@@ -28,15 +29,7 @@ function unsolicitedAdvertisement(address: Uint8Array, mac: Uint8Array): Buffer 
   // Type 136, code 0, checksum, the flag "override"; then the target, and its link-layer address as an option.
   const message = Buffer.concat([Buffer.from("8800000020000000", "hex"), address, Buffer.from([2, 1]), mac]);
   const pseudo = Buffer.from([0, 0, 0, message.length, 0, 0, 0, ICMPV6]);
-  message.writeUInt16BE(checksum(Buffer.concat([address, ALL_NODES, pseudo, message])), 2);
+  message.writeUInt16BE(internetChecksum(Buffer.from(address), ALL_NODES, pseudo, message), 2);
   const ip = Buffer.from([0x60, 0, 0, 0, 0, message.length, ICMPV6, 255]);
   return Buffer.concat([ALL_NODES_MAC, mac, Buffer.from("86dd", "hex"), ip, address, ALL_NODES, message]);
-}
-
-/** RFC 1071, of an even number of bytes. */
-function checksum(bytes: Buffer): number {
-  let sum = 0;
-  for (let at = 0; at < bytes.length; at += 2) sum += bytes.readUInt16BE(at);
-  while (sum > 0xffff) sum = (sum & 0xffff) + (sum >>> 16);
-  return ~sum & 0xffff;
 }

@@ -74,7 +74,7 @@ export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): 
   ) => {
     const { enabled, problem } = readEnable(labels);
     if (!enabled) left.push({ what, id, name });
-    const problems = what === "network" ? networkProblems(labels) : containerProblems(labels);
+    const problems = withoutEffect(what, labels);
     for (const line of problem === undefined ? problems : [problem, ...problems]) {
       const message = `${what} ${printable(name)}: ${line}`;
       warnings.push({ code: "label", message, transient: false });
@@ -85,27 +85,17 @@ export function planLeftToEngine(engine: EngineState, warnings: PlanWarning[]): 
   return left.sort((a, b) => compareText(a.what, b.what) || compareText(a.id, b.id));
 }
 
-function containerProblems(labels: Labels): string[] {
-  return [
-    ...misplaced(labels, NETWORK_LABELS, CONTAINER_LABELS).map(
-      (label) => `label ${label} has no effect on a container: it is one of networks`,
-    ),
-    ...misspelt(labels, CONTAINER_LABELS),
-  ];
-}
-
-function networkProblems(labels: Labels): string[] {
-  return [
-    ...misplaced(labels, CONTAINER_LABELS, NETWORK_LABELS).map(
-      (label) => `label ${label} has no effect on a network: it is one of containers`,
-    ),
-    ...misspelt(labels, NETWORK_LABELS),
-  ];
-}
-
-/** Those of the others that are here, where only own ones have an effect. */
-function misplaced(labels: Labels, others: readonly string[], own: readonly string[]): string[] {
-  return others.filter((label) => !own.includes(label) && labels[label] !== undefined);
+/** Labels that have no effect where they are: those of the other kind, and those that look like a misspelt one of this. */
+function withoutEffect(what: LeftToEngine["what"], labels: Labels): string[] {
+  const isNetwork = what === "network";
+  const [own, others] = isNetwork ? [NETWORK_LABELS, CONTAINER_LABELS] : [CONTAINER_LABELS, NETWORK_LABELS];
+  const misplaced = others
+    .filter((label) => !own.includes(label) && labels[label] !== undefined)
+    .map(
+      (label) =>
+        `label ${label} has no effect on a ${what}: it is one of ${isNetwork ? "containers" : "networks"}`,
+    );
+  return [...misplaced, ...misspelt(labels, own)];
 }
 
 /** Labels that look like a misspelt one of these. Others that begin with "fairway." are not ours to judge. */
