@@ -16,28 +16,23 @@ int endpoint_learn_ipv6(struct __sk_buff *skb, __u32 slot);
 SEC("tcx/egress")
 int endpoint_egress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
-	struct endpoint_ref *receiver = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
-	const struct endpoint *endpoint;
-	__u32 headers_length;
+	__u32 slot, headers_length;
+	const struct endpoint *endpoint = endpoint_of_device(skb->ifindex, &slot);
 
-	if (!receiver)
-		return TCX_NEXT;
-	endpoint = endpoint_get(receiver->slot, receiver->generation);
 	if (!endpoint)
 		return TCX_NEXT;
 	headers_length = segment_headers_length(skb);
-	count(skb, headers_length, receiver->slot, DIRECTION_RECEIVE, PATH_SLOW);
+	count(skb, headers_length, slot, DIRECTION_RECEIVE, PATH_SLOW);
 	if (endpoint->flags & ENDPOINT_MATRIX)
-		count_delivered_pair(skb, endpoint, receiver->slot, headers_length);
-	tcp_control(skb, SLOT_NONE, receiver->slot);
+		count_delivered_pair(skb, endpoint, slot, headers_length);
+	tcp_control(skb, SLOT_NONE, slot);
 	if (!skb->ingress_ifindex)
-		return leave_to_kernel(skb, receiver->slot, DIRECTION_RECEIVE, REASON_FROM_HOST);
+		return leave_to_kernel(skb, slot, DIRECTION_RECEIVE, REASON_FROM_HOST);
 	if (skb->vlan_present)
 		return TCX_NEXT;
 	if (skb->protocol == bpf_htons(ETH_P_IP))
-		return endpoint_learn_ipv4(skb, receiver->slot);
+		return endpoint_learn_ipv4(skb, slot);
 	if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		return endpoint_learn_ipv6(skb, receiver->slot);
+		return endpoint_learn_ipv6(skb, slot);
 	return TCX_NEXT;
 }

@@ -21,38 +21,34 @@ static __always_inline void count_answers(struct __sk_buff *skb, const struct en
 SEC("tcx/ingress")
 int endpoint_ingress(struct __sk_buff *skb)
 {
-	__u32 ifindex = skb->ifindex;
-	struct endpoint_ref *sender = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
-	struct endpoint *endpoint;
+	__u32 slot;
+	struct endpoint *endpoint = endpoint_of_device(skb->ifindex, &slot);
 	int verdict = TCX_NEXT;
 	struct ethhdr *eth;
 
-	if (!sender)
-		return leave_to_kernel(skb, SLOT_NONE, DIRECTION_TRANSMIT, REASON_ENDPOINT_UNKNOWN);
-	endpoint = endpoint_get(sender->slot, sender->generation);
 	if (!endpoint)
 		return leave_to_kernel(skb, SLOT_NONE, DIRECTION_TRANSMIT, REASON_ENDPOINT_UNKNOWN);
 
 	eth = (void *)(long)skb->data;
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
-		return leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_MALFORMED);
+		return leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, REASON_MALFORMED);
 	/* Another MAC than its own: a device of the container's making, or a forgery. The kernel's bridge knows it, or learns it. */
 	if (!mac_is(eth->h_source, endpoint->mac))
-		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_FOREIGN_SOURCE);
+		leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, REASON_FOREIGN_SOURCE);
 	else if (!mac_is(eth->h_dest, endpoint->bridge_mac))
-		verdict = bridge(skb, endpoint, sender->slot);
+		verdict = bridge(skb, endpoint, slot);
 	else if (skb->vlan_present)
-		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
+		leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
 	else if (skb->protocol == bpf_htons(ETH_P_IP))
-		verdict = endpoint_transmit_ipv4(skb, sender->slot);
+		verdict = endpoint_transmit_ipv4(skb, slot);
 	else if (skb->protocol == bpf_htons(ETH_P_IPV6))
-		verdict = endpoint_transmit_ipv6(skb, sender->slot);
+		verdict = endpoint_transmit_ipv6(skb, slot);
 	else
-		leave_to_kernel(skb, sender->slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
+		leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, REASON_NOT_IP);
 	if (verdict == TCX_NEXT) {
-		count(skb, segment_headers_length(skb), sender->slot, DIRECTION_TRANSMIT, PATH_SLOW);
-		tcp_control(skb, sender->slot, SLOT_NONE);
-		count_answers(skb, endpoint, sender->slot);
+		count(skb, segment_headers_length(skb), slot, DIRECTION_TRANSMIT, PATH_SLOW);
+		tcp_control(skb, slot, SLOT_NONE);
+		count_answers(skb, endpoint, slot);
 	}
 	return verdict;
 }

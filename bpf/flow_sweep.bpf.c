@@ -4,14 +4,15 @@
  * depends on it but the gauge and room in the table (an entry that is void is noticed by its next packet), and that what was learned
  * under other rules is asked for anew.
  */
+#include "lib/clock.h"
 #include "lib/endpoint.h"
 #include "lib/maps.h"
-#include "lib/settings.h"
 #include <bpf/bpf_helpers.h>
 
 struct sweep {
 	struct flow_sweep result;
-	__u32 now; /* ticks */
+	__u32 now;            /* ticks */
+	__u32 learned_before; /* ticks */
 	__u32 epoch;
 };
 
@@ -70,17 +71,16 @@ static __always_inline void count_ends(const struct flow *flow, __u8 proto, __u3
 }
 
 /* Learned under rules that have changed since: the kernel has to let a packet pass again. */
-static __always_inline bool is_outdated(const struct flow *flow, const struct flow_sweep *asked)
+static __always_inline bool is_outdated(const struct flow *flow, const struct sweep *sweep)
 {
-	__u32 before = asked->learned_before >> FLOW_TICK_SHIFT;
-
-	return asked->learned_before && flow->origin == FLOW_LEARNED && (__s32)(before - flow->created) > 0;
+	return sweep->result.learned_before && flow->origin == FLOW_LEARNED &&
+	       (__s32)(sweep->learned_before - flow->created) > 0;
 }
 
 static __always_inline void visit(void *map, void *key, const struct flow *flow, __u8 proto, __u32 family,
 				  struct sweep *sweep)
 {
-	bool holds = flow->epoch == sweep->epoch && ends_hold(flow) && !is_outdated(flow, &sweep->result);
+	bool holds = flow->epoch == sweep->epoch && ends_hold(flow) && !is_outdated(flow, sweep);
 	struct flow_table_counters *counters;
 
 	if (holds && !is_idle(flow, proto, sweep)) {
@@ -113,7 +113,7 @@ static long visit_ipv6(void *map, struct flow_key_ipv6 *key, struct flow_ipv6 *f
 SEC("syscall")
 int flow_sweep(struct flow_sweep *context)
 {
-	struct sweep sweep = { .now = bpf_ktime_get_ns() >> FLOW_TICK_SHIFT };
+	struct sweep sweep = { .now = flow_clock() };
 	struct control *record;
 	__u32 zero = 0;
 
@@ -129,6 +129,7 @@ int flow_sweep(struct flow_sweep *context)
 	sweep.result.udp_idle_ns = context->udp_idle_ns;
 	sweep.result.stream_idle_ns = context->stream_idle_ns;
 	sweep.result.learned_before = context->learned_before;
+	sweep.learned_before = flow_clock_at(context->learned_before);
 	bpf_for_each_map_elem(&flows_ipv4, visit_ipv4, &sweep, 0);
 	bpf_for_each_map_elem(&flows_ipv6, visit_ipv6, &sweep, 0);
 	*context = sweep.result;

@@ -21,6 +21,6 @@ __noinline int count_pair(struct __sk_buff *skb, const struct pair_key *pair, __
 			counter = bpf_map_lookup_elem(&pairs_uncounted, &zero);
 	}
 	if (counter)
-		add_to_counter(counter, skb, headers_length);
+		add_to_counter(counter, amount_of(skb, headers_length));
 	return 0;
 }

@@ -34,6 +34,15 @@ Napi::Value init(const Napi::CallbackInfo &info) {
     return info.Env().Undefined();
 }
 
+// The kernel's tick, which its coarse clocks go by (kernel/time/posix-timers.c, posix_get_coarse_res), in
+// nanoseconds.
+Napi::Value nsPerJiffy(const Napi::CallbackInfo &info) {
+    timespec tick{};
+    if (clock_getres(CLOCK_MONOTONIC_COARSE, &tick) != 0)
+        throw Failure{errno, "ask a clock for its resolution", "", "", ""};
+    return Napi::Number::New(info.Env(), static_cast<double>(tick.tv_nsec));
+}
+
 Napi::Value possibleCpus(const Napi::CallbackInfo &info) {
     return Napi::Number::New(info.Env(), check(libbpf_num_possible_cpus(), "count CPUs", ""));
 }
@@ -74,6 +83,7 @@ Napi::Object load(Napi::Env env, Napi::Object exports) {
     add<removeClsact>(exports, "removeClsact");
     add<openRingBuffer>(exports, "ringBuffer");
     add<possibleCpus>(exports, "possibleCpus");
+    add<nsPerJiffy>(exports, "nsPerJiffy");
     add<supportsTcx>(exports, "supportsTcx");
     add<tcxPrograms>(exports, "tcxPrograms");
     add<listLinks>(exports, "listLinks");

@@ -116,6 +116,8 @@ Napi::Value Program::testRun(const Napi::CallbackInfo &info) {
         options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
         options.batch_size = numberOr(given, "batchSize", 0);
     }
+    if (given.Get("checksumComplete").ToBoolean())
+        options.flags |= BPF_F_TEST_SKB_CHECKSUM_COMPLETE;
     const uint32_t room = options.data_size_out;
     int error = bpf_prog_test_run_opts(descriptor, &options);
     std::string detail;

@@ -32,13 +32,13 @@ __noinline int FAMILY_NAME(endpoint_answers)(struct __sk_buff *skb, __u32 slot)
 	struct nf_conn *ct;
 	__u8 dir;
 
-	if (!endpoint || parse(skb, &packet) != REASON_NONE || !may_be_published(endpoint, packet.sport))
+	if (!endpoint || parse(skb, &packet) != REASON_NONE || !may_be_published(endpoint, packet.key.sport))
 		return 0;
 	ct = conntrack_lookup(skb, &packet, &dir);
 	if (!ct)
 		return 0;
 	if (dir == IP_CT_DIR_REPLY && !is_of_host(ct))
-		count_port_packet(skb, packet.headers_length, conntrack_port_number(ct, packet.proto),
+		count_port_packet(amount_of(skb, packet.headers_length), conntrack_port_number(ct, packet.key.proto),
 				  DIRECTION_TRANSMIT);
 	bpf_ct_release(ct);
 	return 0;

@@ -11,12 +11,10 @@ __noinline int FAMILY_NAME(uplink_receive)(struct __sk_buff *skb)
 	struct packet packet;
 	int verdict = TCX_NEXT;
 	enum reason reason;
-	flow_key_t key;
 
 	if (parse(skb, &packet) != REASON_NONE)
 		return NO_FLOW_VERDICT;
-	flow_key_of(&packet, skb->ifindex, &key);
-	reason = forward(skb, &packet, &key, &verdict, &slot);
+	reason = forward(skb, &packet, &verdict, &slot);
 	if (reason == REASON_NO_FLOW || reason == REASON_STALE_FLOW)
 		return NO_FLOW_VERDICT;
 	return reason == REASON_NONE ? verdict : leave_to_kernel(skb, slot, DIRECTION_RECEIVE, reason);
@@ -25,7 +23,7 @@ __noinline int FAMILY_NAME(uplink_receive)(struct __sk_buff *skb)
 /* The connection that a packet without a flow entry belongs to gets its entries; REASON_TO_HOST: it is the host's own. */
 static __always_inline enum reason make_flow(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
 {
-	port_t *port = port_find(&packet->daddr, packet->dport, packet->proto);
+	port_t *port = port_find(&packet->key.daddr, packet->key.dport, packet->key.proto);
 	enum reason reason;
 
 	if (port) {
@@ -44,7 +42,6 @@ __noinline int FAMILY_NAME(uplink_open)(struct __sk_buff *skb)
 	struct packet packet;
 	int verdict = TCX_NEXT;
 	enum reason reason;
-	flow_key_t key;
 
 	/* The host's own traffic passes here too: what is not for a container is not counted. */
 	if (parse(skb, &packet) != REASON_NONE)
@@ -52,9 +49,7 @@ __noinline int FAMILY_NAME(uplink_open)(struct __sk_buff *skb)
 	reason = make_flow(skb, &packet, &slot);
 	if (reason == REASON_TO_HOST)
 		return TCX_NEXT;
-	if (reason == REASON_NONE) {
-		flow_key_of(&packet, skb->ifindex, &key);
-		reason = forward(skb, &packet, &key, &verdict, &slot);
-	}
+	if (reason == REASON_NONE)
+		reason = forward(skb, &packet, &verdict, &slot);
 	return reason == REASON_NONE ? verdict : leave_to_kernel(skb, slot, DIRECTION_RECEIVE, reason);
 }

@@ -8,13 +8,13 @@
 /* A connection that the programs have made, with its flow entries. */
 static __always_inline void count_made(const struct packet *packet, __u32 slot, enum direction direction)
 {
-	count_opened(slot, direction, packet->proto == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP);
+	count_opened(slot, direction, packet->key.proto == IPPROTO_TCP ? TRANSPORT_TCP : TRANSPORT_UDP);
 }
 
 /* reply: conntrack's tuple of the answers. */
 static __always_inline void count_snat(const struct packet *packet, __u32 slot, const struct nf_conntrack_tuple *reply)
 {
-	count_snat_port(slot, reply->dst.u.all == packet->sport ? SNAT_KEPT : SNAT_OTHER);
+	count_snat_port(slot, reply->dst.u.all == packet->key.sport ? SNAT_KEPT : SNAT_OTHER);
 }
 
 /* The ACK that completes a TCP handshake, in its original direction's entry. Only of connections that we made is the SYN's time known. */

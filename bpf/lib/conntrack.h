@@ -29,17 +29,17 @@ int bpf_ct_set_nat_info(struct nf_conn *ct, union nf_inet_addr *address, int por
 static __always_inline void conntrack_tuple(const struct packet *packet, struct bpf_sock_tuple *tuple)
 {
 	__builtin_memset(tuple, 0, sizeof(*tuple));
-	address_copy((__be32 *)&tuple->ip_part.saddr, &packet->saddr);
-	address_copy((__be32 *)&tuple->ip_part.daddr, &packet->daddr);
-	tuple->ip_part.sport = packet->sport;
-	tuple->ip_part.dport = packet->dport;
+	address_copy((__be32 *)&tuple->ip_part.saddr, &packet->key.saddr);
+	address_copy((__be32 *)&tuple->ip_part.daddr, &packet->key.daddr);
+	tuple->ip_part.sport = packet->key.sport;
+	tuple->ip_part.dport = packet->key.dport;
 }
 
 static __always_inline void conntrack_options(const struct packet *packet, struct bpf_ct_opts *options)
 {
 	__builtin_memset(options, 0, sizeof(*options));
 	options->netns_id = BPF_F_CURRENT_NETNS;
-	options->l4proto = packet->proto;
+	options->l4proto = packet->key.proto;
 }
 
 /*
@@ -74,7 +74,7 @@ static __always_inline void tuple_destination(address_t *to, const struct nf_con
 /* How long conntrack keeps a connection after its first packet, in seconds. */
 static __always_inline __u32 conntrack_first_timeout(const struct packet *packet)
 {
-	return packet->proto == IPPROTO_TCP ? tcp_timeout_syn_sent : udp_timeout;
+	return packet->key.proto == IPPROTO_TCP ? tcp_timeout_syn_sent : udp_timeout;
 }
 
 /*
@@ -121,7 +121,7 @@ static __always_inline bool conntrack_is_untracked(const struct nf_conn *ct, con
 {
 	__u8 state = ct->proto.tcp.state;
 
-	if (packet->proto != IPPROTO_TCP)
+	if (packet->key.proto != IPPROTO_TCP)
 		return false;
 	return state == TCP_CONNTRACK_NONE || (state == TCP_CONNTRACK_SYN_SENT && ct->status & IPS_ASSURED);
 }
@@ -134,7 +134,7 @@ static __always_inline bool conntrack_is_adoptable(const struct nf_conn *ct, con
 {
 	if (ct->status & (IPS_SEQ_ADJUST | IPS_DYING | IPS_TEMPLATE | IPS_HELPER | IPS_OFFLOAD))
 		return false;
-	if (packet->proto != IPPROTO_TCP)
+	if (packet->key.proto != IPPROTO_TCP)
 		return ct->status & IPS_SEEN_REPLY;
 	return ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED || conntrack_is_untracked(ct, packet);
 }
@@ -156,7 +156,7 @@ static __always_inline bool conntrack_wants(const struct nf_conn *ct, const stru
 {
 	__u8 state = ct->proto.tcp.state;
 
-	if (packet->proto != IPPROTO_TCP)
+	if (packet->key.proto != IPPROTO_TCP)
 		return false;
 	if (state == TCP_CONNTRACK_SYN_SENT || state == TCP_CONNTRACK_SYN_SENT2)
 		return !(ct->status & IPS_SEEN_REPLY);

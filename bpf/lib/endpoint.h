@@ -14,6 +14,31 @@ static __always_inline struct endpoint *endpoint_get(__u32 slot, __u32 generatio
 	return endpoint;
 }
 
+/* The endpoint whose veth has ifindex on the host's side, then slot is its own; NULL when there is none (any more) that we know. */
+static __always_inline struct endpoint *endpoint_of_device(__u32 ifindex, __u32 *slot)
+{
+	__u32 place = ifindex & (DEVICE_SLOTS - 1);
+	__u16 *hint = bpf_map_lookup_elem(&device_slots, &place);
+	const struct endpoint_ref *ref;
+	struct endpoint *endpoint;
+
+	if (!hint)
+		return NULL;
+	*slot = *hint;
+	endpoint = bpf_map_lookup_elem(&endpoints, slot);
+	if (endpoint && endpoint->ifindex == ifindex && endpoint->generation)
+		return endpoint;
+	ref = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
+	if (!ref)
+		return NULL;
+	endpoint = endpoint_get(ref->slot, ref->generation);
+	if (!endpoint)
+		return NULL;
+	*slot = ref->slot;
+	*hint = ref->slot;
+	return endpoint;
+}
+
 /* Whether an end of a flow is still the endpoint that the entry was made for, or is outside. */
 static __always_inline bool end_holds(__u16 slot, __u32 generation)
 {

@@ -38,7 +38,6 @@
 #define ip_part ipv4 /* of struct endpoint */
 #define FIB_SRC(fib) (&(fib)->ipv4_src)
 #define FIB_DST(fib) (&(fib)->ipv4_dst)
-#define NEXT_HOP(neigh) (&(neigh)->ipv4_nh)
 #define SOURCE(ip) (&(ip)->saddr)
 #define DESTINATION(ip) (&(ip)->daddr)
 #define PROTOCOL(ip) ((ip)->protocol)
@@ -54,7 +53,6 @@ typedef struct ipv4_address address_t;
 #define ip_part ipv6
 #define FIB_SRC(fib) ((fib)->ipv6_src)
 #define FIB_DST(fib) ((fib)->ipv6_dst)
-#define NEXT_HOP(neigh) ((neigh)->ipv6_nh)
 #define SOURCE(ip) ((ip)->saddr)
 #define DESTINATION(ip) ((ip)->daddr)
 #define PROTOCOL(ip) ((ip)->nexthdr)
@@ -70,6 +68,7 @@ typedef struct OF_FAMILY(port_key) port_key_t;
 typedef struct OF_FAMILY(port) port_t;
 typedef struct OF_FAMILY(flow_key) flow_key_t;
 typedef struct OF_FAMILY(flow) flow_t;
+typedef struct OF_FAMILY(flow_draft) flow_draft_t;
 typedef struct OF_FAMILY(source_key) source_key_t;
 typedef struct OF_FAMILY(limit_key) limit_key_t;
 typedef struct OF_FAMILY(echo_key) echo_key_t;
@@ -81,6 +80,7 @@ typedef struct OF_FAMILY(parent_subnet) parent_subnet_t;
 #define ports OF_FAMILY(ports)
 #define host_addresses OF_FAMILY(host_addresses)
 #define flows OF_FAMILY(flows)
+#define flow_drafts OF_FAMILY(flow_drafts)
 #define sources OF_FAMILY(sources)
 #define port_policies OF_FAMILY(port_policies)
 #define limits OF_FAMILY(limits)

@@ -5,39 +5,17 @@
  */
 #pragma once
 
+#include "clock.h"
 #include "conntrack.h"
 #include "endpoint.h"
 #include "ports.h"
 #include "route.h"
-
-/* Now, in ticks. */
-static __always_inline __u32 flow_clock(void)
-{
-	return bpf_ktime_get_coarse_ns() >> FLOW_TICK_SHIFT;
-}
-
-/* us of CLOCK_MONOTONIC, of which only differences mean something, those of up to an hour: a tick is too coarse for a LAN. */
-static __always_inline __u32 handshake_clock(void)
-{
-	return bpf_ktime_get_ns() / 1000;
-}
 
 static __always_inline struct control *control_get(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&control, &zero);
-}
-
-static __always_inline void flow_key_of(const struct packet *packet, __u32 ifindex, flow_key_t *key)
-{
-	__builtin_memset(key, 0, sizeof(*key));
-	key->ifindex = ifindex;
-	key->saddr = packet->saddr;
-	key->daddr = packet->daddr;
-	key->sport = packet->sport;
-	key->dport = packet->dport;
-	key->proto = packet->proto;
 }
 
 static __always_inline void flow_key_of_tuple(const struct nf_conntrack_tuple *tuple, __u32 ifindex, __u8 proto,
@@ -59,19 +37,8 @@ static __always_inline struct flow_table_counters *flow_table_counters_get(void)
 	return bpf_map_lookup_elem(&flow_table_counters, &index);
 }
 
-/* Writes an entry over the one that may be there. Nonzero: the table has no room. */
-static __always_inline long flow_put(const flow_key_t *key, const flow_t *flow)
-{
-	long error = bpf_map_update_elem(&flows, key, flow, BPF_NOEXIST);
-	struct flow_table_counters *counters;
-
-	if (error)
-		return bpf_map_update_elem(&flows, key, flow, BPF_EXIST);
-	counters = flow_table_counters_get();
-	if (counters)
-		counters->inserted++;
-	return 0;
-}
+/* As flow_put.bpf.c has it. */
+int OF_FAMILY(flow_put)(const flow_key_t *key, flow_t *flow);
 
 static __always_inline void flow_delete(const flow_key_t *key)
 {
@@ -201,34 +168,41 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 {
 	bool transmit = is_transmit(ends, flow_direction);
 	struct endpoint_ref endpoint = { .slot = ends->slot, .generation = ends->endpoint->generation };
-	flow_key_t key;
-	flow_t flow = {};
+	__u32 zero = 0;
+	flow_draft_t *draft = bpf_map_lookup_elem(&flow_drafts, &zero);
+	flow_t *flow;
 
-	if (!flow_begin(&flow.flow, origin))
+	if (!draft)
 		return -1;
-	flow_key_of_tuple(arriving, transmit ? ends->endpoint->ifindex : ends->uplink_ifindex, packet->proto, &key);
-	tuple_destination(&flow.saddr, answered);
-	tuple_source(&flow.daddr, answered);
-	flow.flow.sport = answered->dst.u.all;
-	flow.flow.dport = answered->src.u.all;
-	flow.flow.flow_direction = flow_direction;
-	flow.flow.state = FLOW_NEW;
-	flow.flow.anchored = anchored;
-	flow.flow.provisional = provisional;
-	flow.flow.port_number = ends->port_number;
-	if (origin == FLOW_MADE && flow_direction == FLOW_ORIGINAL && packet->proto == IPPROTO_TCP)
-		flow.flow.created = handshake_clock();
+	flow = &draft->flow;
+	__builtin_memset(flow, 0, sizeof(*flow));
+	if (!flow_begin(&flow->flow, origin))
+		return -1;
+	flow_key_of_tuple(arriving, transmit ? ends->endpoint->ifindex : ends->uplink_ifindex, packet->key.proto,
+			  &draft->key);
+	tuple_destination(&flow->saddr, answered);
+	tuple_source(&flow->daddr, answered);
+	flow->flow.sport = answered->dst.u.all;
+	flow->flow.dport = answered->src.u.all;
+	flow->flow.flow_direction = flow_direction;
+	flow->flow.state = FLOW_NEW;
+	flow->flow.anchored = anchored;
+	flow->flow.provisional = provisional;
+	flow->flow.port_number = ends->port_number;
+	if (origin == FLOW_MADE && flow_direction == FLOW_ORIGINAL && packet->key.proto == IPPROTO_TCP)
+		flow->flow.created = handshake_clock();
 	if (transmit) {
-		flow_from(&flow.flow, &endpoint);
-		flow.flow.ifindex = ends->route->ifindex;
-		flow.flow.mtu = flow_mtu(ends->route->mtu);
-		flow.next_hop = ends->route->next_hop;
+		flow_from(&flow->flow, &endpoint);
+		flow->flow.ifindex = ends->route->ifindex;
+		flow->flow.mtu = flow_mtu(ends->route->mtu);
+		flow->next_hop_family = FAMILY_AF;
+		flow->next_hop = ends->route->next_hop;
 	} else {
-		flow_to(&flow.flow, &endpoint);
-		flow.flow.ifindex = ends->endpoint->ifindex;
-		flow.flow.mtu = flow_mtu(ends->endpoint->mtu);
+		flow_to(&flow->flow, &endpoint);
+		flow->flow.ifindex = ends->endpoint->ifindex;
+		flow->flow.mtu = flow_mtu(ends->endpoint->mtu);
 	}
-	return flow_put(&key, &flow);
+	return OF_FAMILY(flow_put)(&draft->key, flow);
 }
 
 /*
@@ -252,7 +226,7 @@ static __always_inline enum reason flow_open(const struct nf_conn *ct, const str
 	const struct nf_conntrack_tuple *original = &ct->tuplehash[IP_CT_DIR_ORIGINAL].tuple;
 	const struct nf_conntrack_tuple *reply = &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
 	bool anchored =
-		packet->proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED ||
+		packet->key.proto != IPPROTO_TCP || ct->proto.tcp.state == TCP_CONNTRACK_ESTABLISHED ||
 		/* On a parent the kernel has no way to translate a packet for it: its tracker sees none of these. */
 		ends->endpoint->flags & ENDPOINT_PARENT;
 
@@ -294,7 +268,7 @@ static __always_inline enum reason flow_adopt(const struct nf_conn *ct, const st
 	if (!conntrack_is_of(ct, ends))
 		return REASON_CONNTRACK_STATE;
 	if (!ends->endpoint_originated)
-		ends->port_number = conntrack_port_number(ct, packet->proto);
+		ends->port_number = conntrack_port_number(ct, packet->key.proto);
 	if (!(ends->endpoint->ip_part.flags & ENDPOINT_IP_FILTERED))
 		return flow_open(ct, packet, ends, FLOW_ADOPTED);
 	if (dir != IP_CT_DIR_REPLY || !conntrack_is_untracked(ct, packet))

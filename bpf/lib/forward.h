@@ -15,12 +15,12 @@ static __always_inline __u32 flow_slot(const struct flow *flow)
 	return flow->to_slot == SLOT_OUTSIDE ? flow->from_slot : flow->to_slot;
 }
 
-static __always_inline void count_fast_end(const struct __sk_buff *skb, const struct packet *packet, __u16 slot,
+static __always_inline void count_fast_end(const struct packet *packet, struct amount amount, __u16 slot,
 					   enum direction direction)
 {
 	if (slot == SLOT_OUTSIDE)
 		return;
-	count(skb, packet->headers_length, slot, direction, PATH_FAST);
+	count_amount(amount, slot, direction, PATH_FAST);
 	if (packet->tcp_flags & (TCP_SYN | TCP_RST))
 		count_tcp_flags(slot, direction, packet->tcp_flags);
 }
@@ -28,10 +28,12 @@ static __always_inline void count_fast_end(const struct __sk_buff *skb, const st
 static __always_inline void count_fast(const struct __sk_buff *skb, const struct packet *packet,
 				       const struct flow *flow)
 {
-	count_fast_end(skb, packet, flow->from_slot, DIRECTION_TRANSMIT);
-	count_fast_end(skb, packet, flow->to_slot, DIRECTION_RECEIVE);
+	struct amount amount = amount_of(skb, packet->headers_length);
+
+	count_fast_end(packet, amount, flow->from_slot, DIRECTION_TRANSMIT);
+	count_fast_end(packet, amount, flow->to_slot, DIRECTION_RECEIVE);
 	if (flow->port_number)
-		count_port_packet(skb, packet->headers_length, flow->port_number,
+		count_port_packet(amount, flow->port_number,
 				  flow->flow_direction == FLOW_ORIGINAL ? DIRECTION_RECEIVE : DIRECTION_TRANSMIT);
 }
 
@@ -64,14 +66,11 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 /* Out by an uplink, to the next hop that routing chose; the kernel's neighbour table knows its MAC, always the current one. */
 static __always_inline int send_out(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
-	struct bpf_redir_neigh next_hop = { .nh_family = FAMILY_AF };
-
 	if (!rewrite(skb, packet, flow))
 		return drop(skb, flow->flow.from_slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
 	count_fast(skb, packet, &flow->flow);
 	skb->tc_index = FORWARDED;
-	address_copy(NEXT_HOP(&next_hop), &flow->next_hop);
-	return bpf_redirect_neigh(flow->flow.ifindex, &next_hop, sizeof(next_hop), 0);
+	return bpf_redirect_neigh(flow->flow.ifindex, (void *)flow, sizeof(struct bpf_redir_neigh), 0);
 }
 
 static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t *flow)
@@ -88,12 +87,12 @@ static __always_inline void flow_delete_both(const flow_key_t *key, const flow_t
  * decides about what comes next with this tuple. A half-closed connection goes on; after the second FIN all is the kernel's, or
  * after the first where only one way is known, for the other's FIN would not be seen here.
  */
-static __always_inline void flow_yield(const flow_key_t *key, const struct packet *packet, flow_t *flow)
+static __always_inline void flow_yield(const struct packet *packet, flow_t *flow)
 {
-	flow_t *answer = flow_answer(flow, packet->proto);
+	flow_t *answer = flow_answer(flow, packet->key.proto);
 
 	if (!(packet->tcp_flags & TCP_FIN) || !answer || answer->flow.fin_seen) {
-		flow_delete_both(key, flow);
+		flow_delete_both(&packet->key, flow);
 		return;
 	}
 	flow->flow.fin_seen = 1;
@@ -119,10 +118,10 @@ static __always_inline bool reopens(const struct packet *packet, const struct fl
  * REASON_STALE_FLOW: there is no entry (any more), and one may be made. Any other: the packet is the kernel's, and slot
  * tells whose it is.
  */
-static __always_inline enum reason forward(struct __sk_buff *skb, const struct packet *packet, const flow_key_t *key,
-					   int *verdict, __u32 *slot)
+static __always_inline enum reason forward(struct __sk_buff *skb, const struct packet *packet, int *verdict,
+					   __u32 *slot)
 {
-	flow_t *flow = bpf_map_lookup_elem(&flows, key);
+	flow_t *flow = bpf_map_lookup_elem(&flows, &packet->key);
 	enum reason reason;
 	bool last;
 	__u32 now;
@@ -130,7 +129,7 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 	if (!flow)
 		return REASON_NO_FLOW;
 	if (!flow_holds(&flow->flow) || reopens(packet, &flow->flow)) {
-		flow_delete(key);
+		flow_delete(&packet->key);
 		return REASON_STALE_FLOW;
 	}
 	*slot = flow_slot(&flow->flow);
@@ -139,15 +138,15 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 	if (is_too_big(skb, packet, flow->flow.mtu))
 		return REASON_TOO_BIG;
 	if (flow->flow.origin == FLOW_LEARNED && packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) {
-		flow_yield(key, packet, flow);
+		flow_yield(packet, flow);
 		return REASON_TCP_CONTROL;
 	}
 	now = flow_clock();
 	reason = flow_sync_conntrack(skb, packet, flow, now);
 	if (reason == REASON_STALE_FLOW)
-		flow_delete(key);
+		flow_delete(&packet->key);
 	else if (reason == REASON_TCP_CONTROL)
-		flow_yield(key, packet, flow);
+		flow_yield(packet, flow);
 	if (reason != REASON_NONE)
 		return reason;
 	flow->flow.last_seen = now;
@@ -160,6 +159,6 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 	 * holds what lives. A packet that comes all the same restores them from conntrack.
 	 */
 	if (last)
-		flow_delete_both(key, flow);
+		flow_delete_both(&packet->key, flow);
 	return REASON_NONE;
 }

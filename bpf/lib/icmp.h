@@ -10,6 +10,7 @@
 #include "count.h"
 #include "parent.h"
 #include "rewrite.h"
+#include "sum.h"
 
 #if FAMILY == 4
 #define ICMP_PROTOCOL IPPROTO_ICMP
@@ -59,17 +60,7 @@ static __always_inline bool icmp_read(struct __sk_buff *skb, struct icmp_packet 
 
 	if (bpf_skb_load_bytes(skb, IP_OFFSET, packet, sizeof(*packet)))
 		return false;
-	return parse_ip(&packet->ip, &parsed) == REASON_NONE && parsed.proto == ICMP_PROTOCOL;
-}
-
-/* What replacing an address adds to a ones' complement sum, folded. */
-static __always_inline __u32 address_difference(const address_t *from, const address_t *to)
-{
-	__u64 sum = 0;
-
-	for (int i = 0; i < ADDRESS_WORDS; i++)
-		sum += difference(from->word[i], to->word[i]);
-	return fold(sum);
+	return parse_ip(&packet->ip, &parsed) == REASON_NONE && parsed.key.proto == ICMP_PROTOCOL;
 }
 
 #define ICMP_CHECK_OFFSET (L4_OFFSET + (int)__builtin_offsetof(struct icmp_header, check))
@@ -93,8 +84,11 @@ static __always_inline long replace_address(struct __sk_buff *skb, __u32 ip, __u
 					    const address_t *to)
 {
 	__u64 flags = ip == IP_OFFSET ? BPF_F_PSEUDO_HDR | ipv6_checksum_flag : 0;
-	long error = bpf_l4_csum_replace(skb, ICMP_CHECK_OFFSET, 0, address_difference(from, to), flags);
+	__u16 difference = fold(address_difference(from, to));
+	long error = bpf_l4_csum_replace(skb, ICMP_CHECK_OFFSET, 0, difference, flags);
 
+	if (!ipv6_checksum_flag && flags)
+		checksum_changed(skb, checksum_state(skb), difference);
 	return error | bpf_skb_store_bytes(skb, ip + offset, to, sizeof(*to), 0);
 }
 
@@ -197,7 +191,7 @@ static __always_inline const struct endpoint *echo_answer(struct __sk_buff *skb,
 static __always_inline const struct endpoint *error_receiver(struct __sk_buff *skb, const struct icmp_about *about,
 							     __u32 *slot, __be16 *port)
 {
-	struct packet answer = { .sport = about->dport, .dport = about->sport };
+	struct packet answer = { .key.sport = about->dport, .key.dport = about->sport };
 	const struct nf_conntrack_tuple *own;
 	struct endpoint_ref *ref;
 	address_t address;
@@ -205,10 +199,10 @@ static __always_inline const struct endpoint *error_receiver(struct __sk_buff *s
 	__u8 dir;
 
 	if (parse_ip(&about->ip, &answer) != REASON_NONE ||
-	    (answer.proto != IPPROTO_TCP && answer.proto != IPPROTO_UDP))
+	    (answer.key.proto != IPPROTO_TCP && answer.key.proto != IPPROTO_UDP))
 		return NULL;
-	address_read(&answer.saddr, DESTINATION(&about->ip));
-	address_read(&answer.daddr, SOURCE(&about->ip));
+	address_read(&answer.key.saddr, DESTINATION(&about->ip));
+	address_read(&answer.key.daddr, SOURCE(&about->ip));
 	ct = conntrack_lookup(skb, &answer, &dir);
 	if (!ct)
 		return NULL;

@@ -124,7 +124,7 @@ static __always_inline void icmp_error_write_ip(struct iphdr *ip, const address_
 	word[4] = to->word[0];
 	for (int i = 0; i < 5; i++)
 		sum += word[i];
-	ip->check = ~fold(sum);
+	ip->check = ~fold_wide(sum);
 }
 
 #else
@@ -184,7 +184,7 @@ static __always_inline bool icmp_error_make(struct __sk_buff *skb, const struct 
 		return false;
 	sum += icmp_pseudo_sum(router, &to, sizeof(icmp) + about);
 	sum += (icmp.type | icmp.code << 8) + (__u64)icmp.rest;
-	icmp.check = ~fold(sum);
+	icmp.check = ~fold_wide(sum);
 	__builtin_memcpy(eth->h_dest, sender->mac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, sender->bridge_mac, ETH_ALEN);
 	eth->h_proto = skb->protocol;

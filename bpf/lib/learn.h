@@ -56,10 +56,10 @@ static __always_inline bool flow_is_known(const flow_key_t *key)
 static __always_inline void invert(const struct packet *packet, struct packet *answer)
 {
 	*answer = *packet;
-	answer->saddr = packet->daddr;
-	answer->daddr = packet->saddr;
-	answer->sport = packet->dport;
-	answer->dport = packet->sport;
+	answer->key.saddr = packet->key.daddr;
+	answer->key.daddr = packet->key.saddr;
+	answer->key.sport = packet->key.dport;
+	answer->key.dport = packet->key.sport;
 }
 
 /*
@@ -82,7 +82,7 @@ static __always_inline bool way_outside(struct __sk_buff *skb, const struct pack
 	address_t source;
 
 	tuple_source(&source, arriving);
-	if (route_to_outside(skb, packet, &source, &packet->daddr, bridge_ifindex, &route) != REASON_NONE)
+	if (route_to_outside(skb, packet, &source, &packet->key.daddr, bridge_ifindex, &route) != REASON_NONE)
 		return false;
 	if (route.ifindex != skb->ifindex)
 		return false;
@@ -90,6 +90,7 @@ static __always_inline bool way_outside(struct __sk_buff *skb, const struct pack
 		if ((void *)(eth + 1) > (void *)(long)skb->data_end || !mac_is(eth->h_dest, route.mac))
 			return false;
 	}
+	flow->next_hop_family = FAMILY_AF;
 	flow->next_hop = route.next_hop;
 	flow->flow.mtu = flow_mtu(route.mtu);
 	return true;
@@ -105,7 +106,7 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 {
 	const struct nf_conntrack_tuple *arriving;
 	bool control = packet->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST);
-	bool counted = endpoint && may_be_published(endpoint, packet->dport);
+	bool counted = endpoint && may_be_published(endpoint, packet->key.dport);
 	struct arrival arrival;
 	struct packet answer;
 	struct nf_conn *ct;
@@ -115,7 +116,7 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 	bool way;
 	__u8 dir;
 
-	if (!is_global_unicast(&packet->daddr))
+	if (!is_global_unicast(&packet->key.daddr))
 		return;
 	if (control && !counted)
 		return;
@@ -125,8 +126,8 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 		return;
 	counted = counted && dir == IP_CT_DIR_REPLY;
 	if (counted) {
-		number = conntrack_port_number(ct, packet->proto);
-		count_port_packet(skb, packet->headers_length, number, DIRECTION_RECEIVE);
+		number = conntrack_port_number(ct, packet->key.proto);
+		count_port_packet(amount_of(skb, packet->headers_length), number, DIRECTION_RECEIVE);
 	}
 	if (control)
 		goto release;
@@ -136,25 +137,25 @@ static __always_inline void learn(struct __sk_buff *skb, const struct packet *pa
 					    &ct->tuplehash[IP_CT_DIR_REPLY].tuple;
 	if (!arrival_find(skb, arriving, &arrival))
 		goto release;
-	flow_key_of_tuple(arriving, arrival.ifindex, packet->proto, &key);
+	flow_key_of_tuple(arriving, arrival.ifindex, packet->key.proto, &key);
 	if (flow_is_known(&key))
 		goto release;
-	flow.saddr = packet->saddr;
-	flow.daddr = packet->daddr;
-	flow.flow.sport = packet->sport;
-	flow.flow.dport = packet->dport;
+	flow.saddr = packet->key.saddr;
+	flow.daddr = packet->key.daddr;
+	flow.flow.sport = packet->key.sport;
+	flow.flow.dport = packet->key.dport;
 	flow.flow.ifindex = skb->ifindex;
 	flow_from(&flow.flow, &arrival.from);
 	flow.flow.flow_direction = dir == IP_CT_DIR_REPLY ? FLOW_ORIGINAL : FLOW_REPLY;
 	flow.flow.state = FLOW_ESTABLISHED;
-	flow.flow.port_number = counted ? number : conntrack_port_number(ct, packet->proto);
+	flow.flow.port_number = counted ? number : conntrack_port_number(ct, packet->key.proto);
 	flow.flow.anchored = !conntrack_is_untracked(ct, packet);
 	if (endpoint)
 		way = way_to_endpoint(endpoint, slot, &flow);
 	else
 		way = arrival.from.slot != SLOT_NONE && way_outside(skb, packet, arriving, skb->ingress_ifindex, &flow);
 	if (way)
-		flow_put(&key, &flow);
+		OF_FAMILY(flow_put)(&key, &flow);
 release:
 	bpf_ct_release(ct);
 }

@@ -33,6 +33,12 @@ MAP(ARRAY, endpoints, ENDPOINTS_MAX, __u32, struct endpoint);
 MAP(HASH, endpoint_devices, ENDPOINTS_MAX, __u32, struct endpoint_ref);
 
 /*
+ * The slot that was last found there, by the end of the ifindex: a hint, which is right where the slot's endpoint has that device, and
+ * spares a packet the hash table. Written and read by the programs.
+ */
+MAP(ARRAY, device_slots, DEVICE_SLOTS, __u32, __u16);
+
+/*
  * Which endpoint has a container address. Written by the control plane; read when a connection's entries are restored or
  * learned.
  */
@@ -72,6 +78,10 @@ MAP(HASH, uplinks, 256, __u32, struct uplink);
  */
 MAP(LRU_HASH, flows_ipv4, 131072, struct flow_key_ipv4, struct flow_ipv4);
 MAP(LRU_HASH, flows_ipv6, 131072, struct flow_key_ipv6, struct flow_ipv6);
+
+/* Where an entry is put together: its makers are short of stack. Written and read by the programs. */
+MAP(PERCPU_ARRAY, flow_drafts_ipv4, 1, __u32, struct flow_draft_ipv4);
+MAP(PERCPU_ARRAY, flow_drafts_ipv6, 1, __u32, struct flow_draft_ipv6);
 
 /*
  * Echo requests of masqueraded containers on parents. Written and read by the programs. LRU: what is forgotten is noted anew by the

@@ -52,11 +52,11 @@ static __always_inline enum reason masquerade_open(struct __sk_buff *skb, const 
 	address_t address;
 	bool refused;
 
-	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
+	if (packet->key.proto == IPPROTO_TCP && !is_first_syn(packet))
 		return REASON_NO_FLOW;
 	if (!(endpoint->flags & ENDPOINT_IP_MASQUERADE))
 		return REASON_NO_MASQUERADE;
-	if (!address_equal(&packet->saddr, &endpoint->address))
+	if (!address_equal(&packet->key.saddr, &endpoint->address))
 		return REASON_FOREIGN_SOURCE;
 	if (endpoint->flags & ENDPOINT_IP_FILTERED)
 		return REASON_FILTERED;
@@ -102,11 +102,11 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
 	struct nf_conn *ct;
 	__u8 dir;
 
-	if (!is_global_unicast(&packet->daddr))
+	if (!is_global_unicast(&packet->key.daddr))
 		return REASON_NOT_UNICAST;
-	if (bpf_map_lookup_elem(&host_addresses, &packet->daddr))
+	if (bpf_map_lookup_elem(&host_addresses, &packet->key.daddr))
 		return REASON_TO_HOST;
-	reason = route_of_endpoint(skb, packet, endpoint, &packet->saddr, &packet->daddr, &route);
+	reason = route_of_endpoint(skb, packet, endpoint, &packet->key.saddr, &packet->key.daddr, &route);
 	if (reason != REASON_NONE)
 		return reason;
 	ends.route = &route;
@@ -136,7 +136,7 @@ static __always_inline enum reason masquerade(struct __sk_buff *skb, const struc
 static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, const struct packet *packet, __u32 *slot)
 {
 	struct flow_ends ends = { .endpoint_originated = true, .judged = true, .uplink_ifindex = skb->ifindex };
-	__u32 port = bpf_ntohs(packet->dport);
+	__u32 port = bpf_ntohs(packet->key.dport);
 	__u8 *used = bpf_map_lookup_elem(&masquerade_ports, &port);
 	enum reason reason = REASON_TO_HOST;
 	address_t address;
@@ -159,7 +159,7 @@ static __always_inline enum reason masquerade_answer(struct __sk_buff *skb, cons
 		goto release;
 	ends.slot = ref->slot;
 	*slot = ref->slot;
-	reason = route_of_endpoint(skb, packet, ends.endpoint, &address, &packet->saddr, &route);
+	reason = route_of_endpoint(skb, packet, ends.endpoint, &address, &packet->key.saddr, &route);
 	if (reason != REASON_NONE)
 		goto release;
 	ends.route = &route;

@@ -19,8 +19,6 @@ static __always_inline void count_delivered_pair(struct __sk_buff *skb, const st
 						 __u32 headers_length)
 {
 	const struct ethhdr *eth = (void *)(long)skb->data;
-	__u32 ifindex = skb->ingress_ifindex;
-	const struct endpoint_ref *sender;
 	const struct endpoint *from;
 	struct pair_key pair;
 
@@ -28,12 +26,10 @@ static __always_inline void count_delivered_pair(struct __sk_buff *skb, const st
 		return;
 	if ((void *)(eth + 1) > (void *)(long)skb->data_end || !mac_is(eth->h_dest, endpoint->mac))
 		return;
-	sender = bpf_map_lookup_elem(&endpoint_devices, &ifindex);
-	if (!sender)
+	from = endpoint_of_device(skb->ingress_ifindex, &pair.from.slot);
+	if (!from || from->bridge_ifindex != endpoint->bridge_ifindex)
 		return;
-	pair.from = *sender;
+	pair.from.generation = from->generation;
 	pair.to = (struct endpoint_ref){ .slot = slot, .generation = endpoint->generation };
-	from = endpoint_get(pair.from.slot, pair.from.generation);
-	if (from && from->bridge_ifindex == endpoint->bridge_ifindex)
-		count_pair(skb, &pair, headers_length);
+	count_pair(skb, &pair, headers_length);
 }

@@ -2,21 +2,9 @@
 /* Counting at parents, for one or two endpoints at once: what both are counted by is worked out once. */
 #pragma once
 
-#include "family.h"
-#include "maps.h"
+#include "count.h"
 #include "segments.h"
 #include "tcp_control.h"
-
-static __always_inline void add_to_endpoint(const __u32 *slot, enum direction direction, enum traffic_path path,
-					    __u32 packets, __u32 bytes)
-{
-	struct endpoint_counters *counters = bpf_map_lookup_elem(&endpoint_counters, slot);
-
-	if (!counters)
-		return;
-	counters->path[direction][path].packets += packets;
-	counters->path[direction][path].bytes += bytes;
-}
 
 /* As may_be_tcp_control(), of a header that is at hand. */
 static __always_inline bool ip_may_be_tcp_control(const struct __sk_buff *skb, const ip_header_t *ip)
@@ -36,17 +24,15 @@ static __always_inline bool ip_may_be_tcp_control(const struct __sk_buff *skb, c
 static __always_inline void count_at_parent(struct __sk_buff *skb, const ip_header_t *ip, const __u32 *from,
 					    const __u32 *to, enum traffic_path path)
 {
-	__u32 packets = 1, bytes = skb->len - LINK_HEADER_LENGTH;
+	struct amount amount = { .packets = 1, .bytes = skb->len - LINK_HEADER_LENGTH };
 	bool gso = skb->gso_size;
 
-	if (gso && skb->gso_segs) {
-		packets = skb->gso_segs;
-		bytes += (packets - 1) * segment_headers_length(skb);
-	}
+	if (gso)
+		amount = amount_of(skb, segment_headers_length(skb));
 	if (from)
-		add_to_endpoint(from, DIRECTION_TRANSMIT, path, packets, bytes);
+		count_amount(amount, *from, DIRECTION_TRANSMIT, path);
 	if (to)
-		add_to_endpoint(to, DIRECTION_RECEIVE, path, packets, bytes);
+		count_amount(amount, *to, DIRECTION_RECEIVE, path);
 	if (!gso && ip_may_be_tcp_control(skb, ip))
 		count_tcp_control(skb, from ? *from : SLOT_NONE, to ? *to : SLOT_NONE);
 }

@@ -6,8 +6,8 @@
 
 #include "parent.h"
 #include "parent_count.h"
-#include "parse.h"
 #include "onward.h"
+#include "rewrite.h"
 
 /* A packet that leaves by a parent, and whose it is as far as that is known. */
 struct leaving {
@@ -53,12 +53,10 @@ static __always_inline bool exceeds(const struct __sk_buff *skb, const ip_header
 
 #if FAMILY == 4
 
-static __always_inline void hop(struct iphdr *ip)
+static __always_inline void hop(struct __sk_buff *skb, struct iphdr *ip)
 {
-	/* TTL is the first byte of its 16-bit word: one less there is one more in the checksum (RFC 1624). */
-	__u32 sum = ip->check + bpf_htons(0x0100);
-
-	ip->check = sum + (sum >= 0xffff);
+	(void)skb;
+	ip->check = ~fold((__u16)~ip->check + HOP_DIFFERENCE);
 	ip->ttl--;
 }
 
@@ -66,9 +64,10 @@ static __always_inline void hop(struct iphdr *ip)
 
 #else
 
-static __always_inline void hop(struct ipv6hdr *ip)
+static __always_inline void hop(struct __sk_buff *skb, struct ipv6hdr *ip)
 {
 	ip->hop_limit--;
+	checksum_changed(skb, checksum_state(skb), HOP_DIFFERENCE);
 }
 
 #define HOPS(ip) ((ip)->hop_limit)
@@ -86,7 +85,7 @@ static __always_inline int route_to(struct __sk_buff *skb, const struct leaving 
 		return REFUSED + REASON_TTL_EXPIRED;
 	if (exceeds(skb, ip, receiver->mtu))
 		return REFUSED + REASON_TOO_BIG;
-	hop(ip);
+	hop(skb, ip);
 	mac_copy(eth->h_dest, receiver->mac);
 	mac_copy(eth->h_source, receiver->bridge_mac);
 	count_at_parent(skb, ip, &leaving->from, &leaving->to, PATH_FAST);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "family.h"
+#include "sum.h"
 #include "tcp_flags.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -14,13 +15,9 @@
 #define HEADERS_LENGTH_UDP (L4_OFFSET + (int)sizeof(struct udphdr))
 
 struct packet {
-	address_t saddr;
-	address_t daddr;
-	__be16 sport;
-	__be16 dport;
+	flow_key_t key;       /* what its flow entry has, of the device by which it comes in */
 	__u32 length;         /* of the IP packet, as its header says */
 	__u16 headers_length; /* IP and L4 header: what a GSO packet repeats in every segment */
-	__u8 proto;
 	__u8 ttl;
 	__u8 tcp_flags;       /* 0 for UDP */
 	__be32 traffic_class; /* what routing may look at: IPv4's TOS, or IPv6's first word but for the version */
@@ -34,12 +31,8 @@ struct packet {
 static __always_inline bool header_checksum_is_right(const struct iphdr *ip)
 {
 	const __u32 *word = (const __u32 *)ip;
-	__u64 sum = (__u64)word[0] + word[1] + word[2] + word[3] + word[4];
 
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ((sum & 0xffff) + (sum >> 16)) == 0xffff;
+	return fold_wide((__u64)word[0] + word[1] + word[2] + word[3] + word[4]) == 0xffff;
 }
 
 static __always_inline enum reason parse_ip(const struct iphdr *ip, struct packet *packet)
@@ -53,9 +46,9 @@ static __always_inline enum reason parse_ip(const struct iphdr *ip, struct packe
 	if (!header_checksum_is_right(ip))
 		return REASON_MALFORMED;
 	packet->length = bpf_ntohs(ip->tot_len);
-	address_read(&packet->saddr, &ip->saddr);
-	address_read(&packet->daddr, &ip->daddr);
-	packet->proto = ip->protocol;
+	address_read(&packet->key.saddr, &ip->saddr);
+	address_read(&packet->key.daddr, &ip->daddr);
+	packet->key.proto = ip->protocol;
 	packet->ttl = ip->ttl;
 	packet->traffic_class = ip->tos;
 	return REASON_NONE;
@@ -87,9 +80,9 @@ static __always_inline enum reason parse_ip(const struct ipv6hdr *ip, struct pac
 		return REASON_IP_OPTIONS;
 	}
 	packet->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	address_read(&packet->saddr, ip->saddr);
-	address_read(&packet->daddr, ip->daddr);
-	packet->proto = ip->nexthdr;
+	address_read(&packet->key.saddr, ip->saddr);
+	address_read(&packet->key.daddr, ip->daddr);
+	packet->key.proto = ip->nexthdr;
 	packet->ttl = ip->hop_limit;
 	packet->traffic_class = *(const __be32 *)ip & bpf_htonl(0x0fffffff);
 	return REASON_NONE;
@@ -121,8 +114,8 @@ static __always_inline bool parse_tcp(const struct tcphdr *tcp, struct packet *p
 
 	if (header < sizeof(*tcp) || sizeof(ip_header_t) + header > packet->length)
 		return false;
-	packet->sport = tcp->source;
-	packet->dport = tcp->dest;
+	packet->key.sport = tcp->source;
+	packet->key.dport = tcp->dest;
 	packet->tcp_flags = tcp->flags;
 	packet->headers_length = sizeof(ip_header_t) + header;
 	return TCP_VALID_COMBINATIONS >> (tcp->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK | TCP_URG)) & 1;
@@ -135,8 +128,8 @@ static __always_inline bool parse_udp(const struct udphdr *udp, bool gso, struct
 	/* A GSO packet's UDP length is not (always) that of the whole. */
 	if (length < sizeof(*udp) || (!gso && sizeof(ip_header_t) + length > packet->length))
 		return false;
-	packet->sport = udp->source;
-	packet->dport = udp->dest;
+	packet->key.sport = udp->source;
+	packet->key.dport = udp->dest;
 	packet->tcp_flags = 0;
 	packet->headers_length = sizeof(ip_header_t) + sizeof(*udp);
 	return true;
@@ -165,14 +158,16 @@ static __always_inline enum reason parse(struct __sk_buff *skb, struct packet *p
 			return REASON_MALFORMED;
 	}
 
+	packet->key.ifindex = skb->ifindex;
+	__builtin_memset(packet->key.pad, 0, sizeof(packet->key.pad));
 	reason = parse_ip(data + IP_OFFSET, packet);
 	if (reason != REASON_NONE)
 		return reason;
-	if (packet->proto != IPPROTO_TCP && packet->proto != IPPROTO_UDP)
+	if (packet->key.proto != IPPROTO_TCP && packet->key.proto != IPPROTO_UDP)
 		return REASON_NOT_TCP_UDP;
 	if (packet->length > skb->len - IP_OFFSET)
 		return REASON_MALFORMED;
-	if (packet->proto == IPPROTO_UDP)
+	if (packet->key.proto == IPPROTO_UDP)
 		return parse_udp(data + L4_OFFSET, skb->gso_size, packet) ? REASON_NONE : REASON_MALFORMED;
 	if (data + HEADERS_LENGTH > data_end)
 		return REASON_MALFORMED;

@@ -10,14 +10,12 @@ static __always_inline struct port_counters *port_counters_of(__u32 number)
 	return number ? bpf_map_lookup_elem(&port_counters, &number) : NULL;
 }
 
-/* headers_length: as of count(). */
-static __always_inline void count_port_packet(const struct __sk_buff *skb, __u32 headers_length, __u32 number,
-					      enum direction direction)
+static __always_inline void count_port_packet(struct amount amount, __u32 number, enum direction direction)
 {
 	struct port_counters *counters = port_counters_of(number);
 
 	if (counters)
-		add_to_counter(&counters->traffic[direction & 1], skb, headers_length);
+		add_to_counter(&counters->traffic[direction & 1], amount);
 }
 
 /* A connection that the programs have made, with its flow entries. */

@@ -25,9 +25,9 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 	if (!endpoint)
 		return REASON_STALE_FLOW;
 	*slot = port->slot;
-	if (!is_global_unicast(&packet->saddr))
+	if (!is_global_unicast(&packet->key.saddr))
 		return REASON_NOT_UNICAST;
-	reason = route_of_endpoint(skb, packet, endpoint, &port->address, &packet->saddr, &route);
+	reason = route_of_endpoint(skb, packet, endpoint, &port->address, &packet->key.saddr, &route);
 	if (reason != REASON_NONE)
 		return reason;
 	if (route.ifindex != skb->ifindex)
@@ -46,7 +46,7 @@ static __always_inline enum reason portmap(struct __sk_buff *skb, const struct p
 		bpf_ct_release(ct);
 		conntrack_collect(skb, packet);
 	}
-	if (packet->proto == IPPROTO_TCP && !is_first_syn(packet))
+	if (packet->key.proto == IPPROTO_TCP && !is_first_syn(packet))
 		return REASON_NO_FLOW;
 	if (endpoint->ip_part.flags & ENDPOINT_IP_FILTERED)
 		return REASON_FILTERED;

@@ -1,90 +1,92 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* The one place where packets change: addresses, ports, TTL, and their checksums by RFC 1624. */
+/* The one place where packets change: addresses, ports, TTL, and their checksums by RFC 1624 (sum.h). */
 #pragma once
 
+#include "checksum.h"
 #include "parse.h"
 #include "settings.h"
-
-/* A ones' complement sum of 16-bit words, folded into 16 bits. */
-static __always_inline __u32 fold(__u64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
-
-/* What replacing a 32-bit field adds to a ones' complement sum, in 16-bit words. */
-static __always_inline __u64 difference(__u32 from, __u32 to)
-{
-	__u32 inverted = ~from;
-
-	return (__u64)(inverted & 0xffff) + (inverted >> 16) + (to & 0xffff) + (to >> 16);
-}
-
-/* The same of both addresses, folded; 0xffff, which is zero, where they stay. */
-static __always_inline __u32 addresses_difference(const struct packet *packet, const flow_t *flow)
-{
-	__u64 sum = 0;
-
-	for (int i = 0; i < ADDRESS_WORDS; i++) {
-		sum += difference(packet->saddr.word[i], flow->saddr.word[i]);
-		sum += difference(packet->daddr.word[i], flow->daddr.word[i]);
-	}
-	return fold(sum);
-}
+#include "sum.h"
 
 static __always_inline __u32 both_ports(__be16 sport, __be16 dport)
 {
 	return (__u32)sport | (__u32)dport << 16;
 }
 
-/*
- * Updates the L4 checksum, in two steps, since where it is still to be computed (CHECKSUM_PARTIAL) only the addresses, in the
- * pseudo header, are in it. A UDP packet sent without one stays without (RFC 768).
- */
-static __always_inline long rewrite_l4_checksum(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow,
-						__u32 addresses)
+/* A UDP packet sent without a checksum stays without (RFC 768). */
+static __always_inline bool is_checksummed(const struct packet *packet, __sum16 check)
 {
-	bool tcp = packet->proto == IPPROTO_TCP;
+	return packet->key.proto == IPPROTO_TCP || check;
+}
+
+/*
+ * Updates the L4 checksum by the kernel's helper, which knows how far it has come. In two steps, since where it is still to be computed
+ * (CHECKSUM_PARTIAL) only the addresses, in the pseudo header, are in it.
+ */
+static __always_inline long replace_l4_checksum(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
+{
+	bool tcp = packet->key.proto == IPPROTO_TCP;
 	__u32 offset =
 		L4_OFFSET + (tcp ? __builtin_offsetof(struct tcphdr, check) : __builtin_offsetof(struct udphdr, check));
 	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	__u32 from = both_ports(packet->sport, packet->dport);
+	__u32 from = both_ports(packet->key.sport, packet->key.dport);
 	__u32 to = both_ports(flow->flow.sport, flow->flow.dport);
 	long error = 0;
 
-	if (addresses != 0xffff)
-		error = bpf_l4_csum_replace(skb, offset, 0, addresses,
-					    flags | BPF_F_PSEUDO_HDR | (ADDRESS_WORDS > 1 ? ipv6_checksum_flag : 0));
+	if (flow->flow.addresses_difference != NO_DIFFERENCE)
+		error = bpf_l4_csum_replace(skb, offset, 0, flow->flow.addresses_difference, flags | BPF_F_PSEUDO_HDR);
 	if (from != to)
 		error |= bpf_l4_csum_replace(skb, offset, from, to, flags | sizeof(from));
 	return error;
 }
 
+/* The same, as the helper does it (net/core/utils.c, inet_proto_csum_replace_by_diff). */
+static __always_inline void rewrite_l4_checksum(__sum16 *check, const struct packet *packet, const struct flow *flow,
+						enum checksum_state state)
+{
+	if (!is_checksummed(packet, *check))
+		return;
+	if (state == CHECKSUM_PARTIAL)
+		*check = fold(*check + flow->addresses_difference);
+	else
+		*check = ~fold((__u16) ~*check + flow->addresses_difference + flow->ports_difference);
+	if (packet->key.proto == IPPROTO_UDP && !*check)
+		*check = 0xffff;
+}
+
 #if FAMILY == 4
 
-static __always_inline void rewrite_ip(struct iphdr *ip, const struct packet *packet, const flow_t *flow,
-				       __u32 addresses)
-{
-	__u64 sum = (__u64)(__u16)~ip->check + addresses;
+/* TTL is the first byte of its 16-bit word. */
+#define HOP_DIFFERENCE word_difference(bpf_htons(1 << 8), 0)
 
-	/* TTL is the first byte of its 16-bit word. */
-	sum += (__u16)~bpf_htons(packet->ttl << 8) + bpf_htons((packet->ttl - 1) << 8);
-	ip->check = ~fold(sum);
+static __always_inline void rewrite_ip(struct iphdr *ip, const flow_t *flow)
+{
+	ip->check = ~fold((__u16)~ip->check + flow->flow.addresses_difference + HOP_DIFFERENCE);
 	address_copy(&ip->saddr, &flow->saddr);
 	address_copy(&ip->daddr, &flow->daddr);
-	ip->ttl = packet->ttl - 1;
+	ip->ttl--;
+}
+
+/* What becomes of the sum of an IP header and all behind it: the header's own is always the same, for its checksum. */
+static __always_inline __u32 packet_difference(const struct flow *flow, bool checksummed)
+{
+	return checksummed ? (__u16)~flow->addresses_difference : flow->ports_difference;
 }
 
 #else
 
-static __always_inline void rewrite_ip(struct ipv6hdr *ip, const struct packet *packet, const flow_t *flow,
-				       __u32 addresses)
+#define HOP_DIFFERENCE word_difference(bpf_htons(1), 0)
+
+static __always_inline void rewrite_ip(struct ipv6hdr *ip, const flow_t *flow)
 {
-	(void)addresses;
 	address_copy(ip->saddr, &flow->saddr);
 	address_copy(ip->daddr, &flow->daddr);
-	ip->hop_limit = packet->ttl - 1;
+	ip->hop_limit--;
+}
+
+/* The addresses are made up for by the L4 checksum. */
+static __always_inline __u32 packet_difference(const struct flow *flow, bool checksummed)
+{
+	return HOP_DIFFERENCE + (checksummed ? 0 : flow->addresses_difference + flow->ports_difference);
 }
 
 #endif
@@ -95,20 +97,32 @@ static __always_inline void rewrite_ip(struct ipv6hdr *ip, const struct packet *
  */
 static __always_inline bool rewrite(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
-	__u32 addresses = addresses_difference(packet, flow);
+	enum checksum_state state = checksum_state(skb);
 	void *data, *data_end;
 	struct udphdr *l4; /* TCP's ports lie in the same place */
+	__u32 difference;
+	__sum16 *check;
+	bool checksummed;
 
-	if (rewrite_l4_checksum(skb, packet, flow, addresses))
+	if (state == CHECKSUM_UNKNOWN && replace_l4_checksum(skb, packet, flow))
 		return false;
 	data = (void *)(long)skb->data;
 	data_end = (void *)(long)skb->data_end;
-	if (data + HEADERS_LENGTH_UDP > data_end)
-		return false;
-	rewrite_ip(data + IP_OFFSET, packet, flow, addresses);
 	l4 = data + L4_OFFSET;
+	check = packet->key.proto == IPPROTO_TCP ? &((struct tcphdr *)l4)->check : &l4->check;
+	if ((void *)(l4 + 1) > data_end || (void *)(check + 1) > data_end)
+		return false;
+	checksummed = is_checksummed(packet, *check);
+	difference = packet_difference(&flow->flow, checksummed);
+	if (state != CHECKSUM_UNKNOWN)
+		rewrite_l4_checksum(check, packet, &flow->flow, state);
+	else if (checksummed)
+		/* The helper has taken them out, as those of an IPv4 header. */
+		difference += flow->flow.addresses_difference;
+	rewrite_ip(data + IP_OFFSET, flow);
 	l4->source = flow->flow.sport;
 	l4->dest = flow->flow.dport;
+	checksum_changed(skb, state, difference);
 	return true;
 }
 

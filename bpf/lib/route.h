@@ -25,7 +25,7 @@ static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const
 {
 	struct bpf_fib_lookup fib = {
 		.family = FAMILY_AF,
-		.l4_protocol = packet->proto,
+		.l4_protocol = packet->key.proto,
 		.ifindex = bridge_ifindex,
 		/* Any length: the route's MTU is the answer only where one is given. */
 		.tot_len = 1,

@@ -18,10 +18,15 @@ SETTING __u32 tcp_timeout_close = 10;
 SETTING __u32 udp_timeout = 30;
 SETTING __u32 udp_timeout_stream = 120;
 
-/* BPF_F_IPV6 where the kernel has it (6.16): without it, it corrects a checksum that a NIC computed for IPv4's sake. */
+/* BPF_F_IPV6 where the kernel has it (6.16): without it, it takes a NIC's sum of the whole packet to have IPv4's header checksum in it. */
 SETTING __u32 ipv6_checksum_flag = 0;
+/* Whether the kernel shows a program its own view of a packet (6.2). */
+SETTING __u32 has_kernel_context = 0;
 /* BPF_FIB_LOOKUP_MARK where the kernel has it (6.10): policy routing by mark is not learned without it. */
 SETTING __u32 fib_mark_flag = 0;
+
+/* The kernel's tick, which is 1,000,000,000 / CONFIG_HZ. */
+SETTING __u32 ns_per_jiffy = 4000000;
 
 /*
  * 0 where the kernel's functions that make connections don't fit each other (nf_nat's takes another type than nf_conntrack's gives, as

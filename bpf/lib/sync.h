@@ -10,7 +10,7 @@
  */
 static __always_inline void flow_settle(struct nf_conn *ct, const struct packet *packet, flow_t *flow, __u32 now)
 {
-	bool tcp = packet->proto == IPPROTO_TCP;
+	bool tcp = packet->key.proto == IPPROTO_TCP;
 	flow_t *answer;
 
 	if (flow->flow.flow_direction == FLOW_REPLY) {
@@ -37,7 +37,7 @@ static __always_inline void flow_settle(struct nf_conn *ct, const struct packet 
 		flow->flow.created = now;
 	}
 	flow->flow.state = FLOW_ESTABLISHED;
-	answer = flow_answer(flow, packet->proto);
+	answer = flow_answer(flow, packet->key.proto);
 	if (answer)
 		answer->flow.state = FLOW_ESTABLISHED;
 }
@@ -46,7 +46,7 @@ static __always_inline void flow_settle(struct nf_conn *ct, const struct packet 
 static __always_inline void flow_refresh(struct nf_conn *ct, const struct packet *packet, const struct flow *flow,
 					 __u32 now)
 {
-	if (packet->proto == IPPROTO_TCP) {
+	if (packet->key.proto == IPPROTO_TCP) {
 		bpf_ct_change_timeout(
 			ct, (flow->state == FLOW_ESTABLISHED ? tcp_timeout_established : tcp_timeout_fin_wait) * 1000);
 		return;
@@ -67,7 +67,7 @@ static __always_inline void flow_refresh(struct nf_conn *ct, const struct packet
  */
 static __always_inline void flow_close(struct nf_conn *ct, const struct packet *packet, flow_t *flow)
 {
-	flow_t *answer = flow_answer(flow, packet->proto);
+	flow_t *answer = flow_answer(flow, packet->key.proto);
 	bool doubtful = packet->tcp_flags & TCP_RST && flow->flow.state == FLOW_ESTABLISHED;
 	bool closed;
 

@@ -15,17 +15,16 @@ static __always_inline enum reason transmit(struct __sk_buff *skb, const struct 
 	struct packet packet;
 	__u32 owner = slot;
 	enum reason reason;
-	flow_key_t key;
 
 	reason = parse(skb, &packet);
 	if (reason != REASON_NONE)
 		return reason;
-	flow_key_of(&packet, ifindex, &key);
-	reason = forward(skb, &packet, &key, verdict, &owner);
+	packet.key.ifindex = ifindex;
+	reason = forward(skb, &packet, verdict, &owner);
 	if (reason != REASON_NO_FLOW && reason != REASON_STALE_FLOW)
 		return reason;
 	reason = masquerade(skb, &packet, sender, slot);
 	if (reason != REASON_NONE)
 		return reason;
-	return forward(skb, &packet, &key, verdict, &owner);
+	return forward(skb, &packet, verdict, &owner);
 }

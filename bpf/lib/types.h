@@ -12,6 +12,8 @@
 
 /* How many endpoints, and so slots of the endpoint arrays, a host can have. */
 #define ENDPOINTS_MAX 16384
+/* A power of two: devices that are numbered one after the other have places of their own. */
+#define DEVICE_SLOTS 65536
 /* How many published ports are counted each on its own: their numbers, from 1 on. */
 #define PORT_NUMBERS 16384
 /* How many addresses of an uplink masquerading can choose from. */
@@ -311,6 +313,9 @@ struct flow {
 	__u16 mtu;             /* of the way out, IP packet length */
 	__be16 sport;          /* the packet as it leaves */
 	__be16 dport;
+	/* What the change of addresses adds to a ones' complement sum, and that of ports (RFC 1624): it is the same for each packet. */
+	__u16 addresses_difference;
+	__u16 ports_difference;
 	/* In one byte what stays as it was written. */
 	__u8 flow_direction : 1; /* enum flow_direction */
 	__u8 origin : 2;         /* enum flow_origin */
@@ -321,18 +326,35 @@ struct flow {
 	__u8 fin_seen;           /* TCP: in this direction */
 };
 
+/*
+ * Outside: the neighbour to send to. The entries begin with what bpf_redirect_neigh() takes, so that it need not be put together for each
+ * packet: struct bpf_redir_neigh, of which IPv4's address is the first word of a union.
+ */
 struct flow_ipv4 {
+	__u32 next_hop_family; /* AF_INET */
+	struct ipv4_address next_hop;
 	struct flow flow;
 	struct ipv4_address saddr; /* the packet as it leaves */
 	struct ipv4_address daddr;
-	struct ipv4_address next_hop; /* outside: the neighbour to send to */
 };
 
 struct flow_ipv6 {
+	__u32 next_hop_family; /* AF_INET6 */
+	struct ipv6_address next_hop;
 	struct flow flow;
 	struct ipv6_address saddr;
 	struct ipv6_address daddr;
-	struct ipv6_address next_hop;
+};
+
+/* An entry that is being put together. */
+struct flow_draft_ipv4 {
+	struct flow_key_ipv4 key;
+	struct flow_ipv4 flow;
+};
+
+struct flow_draft_ipv6 {
+	struct flow_key_ipv6 key;
+	struct flow_ipv6 flow;
 };
 
 /* An echo request of a container on a parent, as it has left: by the identifier of its answer. */

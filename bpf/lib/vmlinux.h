@@ -318,6 +318,15 @@ struct udphdr {
 	__sum16 check;
 };
 
+/* include/linux/skbuff.h; the first two are as good as each other where the packet is changed. */
+enum checksum_state {
+	CHECKSUM_NONE = 0,
+	CHECKSUM_UNNECESSARY = 1,
+	CHECKSUM_COMPLETE = 2, /* there is a sum of all that is behind the link header */
+	CHECKSUM_PARTIAL = 3,  /* to be computed as the packet leaves: there is but the pseudo header's sum in it */
+	CHECKSUM_UNKNOWN,      /* not the kernel's: it can't be asked */
+};
+
 /* include/net/netfilter/nf_conntrack.h and nf_conntrack_tuple.h; nf_conntrack_bpf.c */
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -369,6 +378,10 @@ struct ip_ct_tcp {
 
 union nf_conntrack_proto {
 	struct ip_ct_tcp tcp;
+};
+
+struct sk_buff {
+	__u8 ip_summed : 2; /* enum checksum_state */
 };
 
 struct nf_conn {

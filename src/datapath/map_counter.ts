@@ -6,7 +6,10 @@ import { type KernelMap, type Maps, mapNames } from "./maps.js";
 /** Arrays: an entry is in use when it is not zero. */
 const TABLES: ReadonlySet<MapName> = new Set([
   "masquerade_ports",
+  "device_slots",
   "flow_table_counters",
+  "flow_drafts_ipv4",
+  "flow_drafts_ipv6",
   "sync_budgets",
   "tcp_controls",
   "source_blocks",

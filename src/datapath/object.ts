@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import type { Codec } from "../codec.js";
 import { errorCode, errorMessage, UserError } from "../errors.js";
 import { type ConstantName, constants } from "../generated/index.js";
-import { BpfObject, NativeError } from "../native/index.js";
+import { BpfObject, NativeError, nsPerJiffy } from "../native/index.js";
 
 /** Relative to this file, the same from src/ and from dist/. */
 const OBJECT = fileURLToPath(new URL("../../build/fairway.bpf.o", import.meta.url));
@@ -36,7 +36,7 @@ export function loadObject(
     const object = BpfObject.open(image, "fairway");
     try {
       const makes = { makes_connections: makesConnections ? 1 : 0 };
-      setConstants(object, { ...kernelConstants(release()), ...makes });
+      setConstants(object, { ...kernelConstants(release()), ns_per_jiffy: nsPerJiffy(), ...makes });
       prepare(object);
       load(object);
       return { object, makesConnections };
@@ -87,11 +87,15 @@ function load(object: BpfObject): void {
 }
 
 /**
- * Flags that newer kernels take and older ones refuse: BPF_FIB_LOOKUP_MARK and BPF_F_IPV6 of linux/bpf.h.
+ * What newer kernels have: bpf_cast_to_kern_ctx(), and flags that older ones refuse, BPF_FIB_LOOKUP_MARK and BPF_F_IPV6 of linux/bpf.h.
  * @param kernel os.release(): "6.12.9-amd64"
  */
 export function kernelConstants(kernel: string): Constants {
   const [major = 0, minor = 0] = kernel.split(".").map((part) => Number.parseInt(part, 10));
   const since = (m: number, n: number) => major > m || (major === m && minor >= n);
-  return { fib_mark_flag: since(6, 10) ? 32 : 0, ipv6_checksum_flag: since(6, 16) ? 128 : 0 };
+  return {
+    has_kernel_context: since(6, 2) ? 1 : 0,
+    fib_mark_flag: since(6, 10) ? 32 : 0,
+    ipv6_checksum_flag: since(6, 16) ? 128 : 0,
+  };
 }

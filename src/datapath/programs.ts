@@ -22,7 +22,10 @@ import { type Pins, unpin } from "./pins.js";
 const REPLACEABLE: ReadonlySet<MapName> = new Set<MapName>([
   "flows_ipv4",
   "flows_ipv6",
+  "device_slots",
   "flow_table_counters",
+  "flow_drafts_ipv4",
+  "flow_drafts_ipv6",
   "reasons",
   "endpoint_counters",
   "connection_counters",

@@ -96,6 +96,7 @@ export interface Addon {
   removeClsact(ifindex: number): boolean;
   ringBuffer(map: MapHandle, onRecord: (record: Buffer) => void, budget: number): WatchHandle;
   possibleCpus(): number;
+  nsPerJiffy(): number;
   supportsTcx(): boolean;
   tcxPrograms(ifindex: number, direction: number): number[];
   listLinks(): NetLink[];

@@ -87,6 +87,11 @@ export interface TestRunOptions {
    * frames are recycled: what a program changed of one it may find in a later one.
    */
   live?: boolean;
+  /**
+   * skb: the packet comes with a sum of all of it, as some NICs make it (CHECKSUM_COMPLETE). A program that does not keep it true is an
+   * error: EBADMSG. Kernels before 6.16 refuse: EINVAL.
+   */
+  checksumComplete?: boolean;
   /** Of live frames: how many are made before they are sent; default 64, at most 256. */
   batchSize?: number;
 }

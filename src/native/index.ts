@@ -59,4 +59,10 @@ export {
 } from "./program.js";
 export { RingBuffer } from "./ring-buffer.js";
 export { netnsCookie, redialUdp } from "./socket.js";
-export { enterNetworkNamespace, kernelBtfAvailable, possibleCpus, supportsTcx } from "./system.js";
+export {
+  enterNetworkNamespace,
+  kernelBtfAvailable,
+  nsPerJiffy,
+  possibleCpus,
+  supportsTcx,
+} from "./system.js";

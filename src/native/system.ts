@@ -6,6 +6,11 @@ export function possibleCpus(): number {
   return addon().possibleCpus();
 }
 
+/** Nanoseconds of the kernel's tick, 1,000,000,000 / CONFIG_HZ: 1,000,000 to 10,000,000. */
+export function nsPerJiffy(): number {
+  return addon().nsPerJiffy();
+}
+
 /** Whether the kernel carries its own BTF, without which CO-RE objects can't be loaded. */
 export function kernelBtfAvailable(): boolean {
   return existsSync("/sys/kernel/btf/vmlinux");

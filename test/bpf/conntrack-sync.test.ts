@@ -1,5 +1,7 @@
+import { setTimeout } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { type Control, FlowDirection, FlowState } from "../../src/generated/types.js";
+import { type Control, FLOW_TICK_SHIFT, FlowDirection, FlowState } from "../../src/generated/types.js";
+import { nsPerJiffy } from "../../src/native/index.js";
 import {
   about,
   assured,
@@ -31,6 +33,22 @@ onBothFamilies("conntrack and a TCP connection on the fast path", datapath, (on)
       });
     }
   }
+
+  test("the entries' clock goes as fast as the kernel's", async () => {
+    const lastSeen = () => {
+      const from = process.hrtime.bigint();
+      on.fromOutside({ flags: syn });
+      const at = on.flowFrom(datapath.device.uplink0)?.lastSeen ?? 0;
+      return { from, at, to: process.hrtime.bigint() };
+    };
+    const first = lastSeen();
+    await setTimeout(300);
+    const second = lastSeen();
+    const gone = BigInt((second.at - first.at) >>> 0) << BigInt(FLOW_TICK_SHIFT);
+    const coarse = BigInt(nsPerJiffy()) + (2n << BigInt(FLOW_TICK_SHIFT));
+    expect(gone).toBeGreaterThanOrEqual(second.from - first.to - coarse);
+    expect(gone).toBeLessThanOrEqual(second.to - first.from + coarse);
+  });
 
   test("a SYN gives it the time that an answer may take", () => {
     on.fromOutside({ flags: syn });

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type Control, FlowOrigin } from "../../src/generated/types.js";
+import { type Control, DEVICE_SLOTS, FlowOrigin } from "../../src/generated/types.js";
 import { published, slot, useDatapath } from "./lib/datapath.js";
 import { onBothFamilies } from "./lib/family.js";
 import { tcpFlag } from "./lib/packet.js";
@@ -99,6 +99,26 @@ onBothFamilies("stale state can't misdirect", datapath, (on) => {
     expect(run.verdict).toBe("next");
     expect(run.bytes).toEqual(run.before);
     expect(datapath.reasons()).toEqual({ endpoint_unknown: 1 });
+  });
+
+  test("a veth that was found before is found without being looked up, until its endpoint is gone", () => {
+    on.fromWeb({ flags: syn });
+    datapath.remove("endpoint_devices", device.web0);
+    expect(on.fromWeb({ flags: ack }).verdict).toBe("redirect");
+    expect(on.toWeb({}).verdict).toBe("next");
+    expect(datapath.counters(slot.web).receive.slow.packets).toBe(1);
+    datapath.clearSlot(slot.web);
+    expect(on.fromWeb({ flags: ack }).verdict).toBe("next");
+    expect(datapath.reasons()).toEqual({ endpoint_unknown: 1 });
+  });
+
+  test("a veth whose number ends as another's is told from it, whichever was found last", () => {
+    const place = device.web0 % DEVICE_SLOTS;
+    datapath.write("device_slots", place, slot.db);
+    expect(on.fromWeb({ flags: syn }).verdict).toBe("redirect");
+    expect(datapath.counters(slot.web).transmit.fast.packets).toBe(1);
+    expect(datapath.counters(slot.db).transmit.fast.packets).toBe(0);
+    expect(datapath.read<number>("device_slots", place)).toBe(slot.web);
   });
 
   test("a veth whose endpoint is of an older generation is unknown", () => {

@@ -81,6 +81,8 @@ export interface RunOptions {
   /** Where it came in, where that is not the device that the program runs at; null: nowhere, it is the host's own. */
   arrivedBy?: DeviceName | null;
   mark?: number;
+  /** It comes with a NIC's sum of all of it; the run fails where the program does not keep that true. Since Linux 6.16. */
+  checksumComplete?: boolean;
 }
 
 export interface Traffic {
@@ -95,9 +97,12 @@ export interface PortCounts {
 }
 export type EndpointTraffic = Record<"receive" | "transmit", Record<"fast" | "slow", Traffic>>;
 
-/** Makes a datapath that every test of the file finds as reset() leaves it. */
-export function useDatapath(): Datapath {
-  const datapath = new Datapath();
+/**
+ * Makes a datapath that every test of the file finds as reset() leaves it.
+ * @param prepare as Datapath's
+ */
+export function useDatapath(prepare?: (object: BpfObject) => void): Datapath {
+  const datapath = new Datapath(prepare);
   beforeEach(() => datapath.reset(), 60_000);
   afterAll(() => datapath.close());
   return datapath;
@@ -279,7 +284,7 @@ export class Datapath {
 
   /** Runs one frame through a tc program at the device. */
   run(program: ProgramName, device: DeviceName, data: Buffer, options: RunOptions = {}): Run {
-    const { arrivedBy = device, gso, mark } = options;
+    const { arrivedBy = device, gso, mark, checksumComplete = false } = options;
     const context = Buffer.alloc(skb.size);
     context.writeUInt32LE(mark ?? 0, skb.mark);
     context.writeUInt32LE(this.device[device], skb.ifindex);
@@ -287,7 +292,7 @@ export class Datapath {
     context.writeUInt32LE(gso?.segments ?? 0, skb.gsoSegments);
     context.writeUInt32LE(gso?.size ?? 0, skb.gsoSize);
     if (program === "endpoint_ingress") this.#portsMarked = true;
-    const result = this.program(program).testRun({ data, context });
+    const result = this.program(program).testRun({ data, context, checksumComplete });
     const verdict = verdicts[result.returnValue];
     if (verdict === undefined) throw new Error(`unexpected return value ${result.returnValue}`);
     return asRun(result, verdict, data);

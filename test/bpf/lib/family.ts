@@ -17,6 +17,7 @@ import { frame, type PacketSpec, tcpFlag } from "./packet.js";
 export interface FlowEntry extends Flow {
   saddr: Address;
   daddr: Address;
+  nextHopFamily: number;
   nextHop: Address;
 }
 
@@ -179,8 +180,8 @@ export class FamilyDatapath {
   changeFlow(key: FlowKeyIpv4, changes: Partial<FlowEntry>): void {
     const name = this.mapName("flows");
     const { flow, ...rest } = this.datapath.read<{ flow: Flow } & Omit<FlowEntry, keyof Flow>>(name, key);
-    const { saddr, daddr, nextHop, ...common } = { ...flow, ...rest, ...changes };
-    this.datapath.write(name, key, { flow: common, saddr, daddr, nextHop });
+    const { saddr, daddr, nextHopFamily, nextHop, ...common } = { ...flow, ...rest, ...changes };
+    this.datapath.write(name, key, { flow: common, saddr, daddr, nextHopFamily, nextHop });
   }
 
   /** As when the table was full and the entries were the coldest. */

@@ -12,6 +12,7 @@ import { type Address, ANY, FAMILIES, type Family, parseAddress, parseMac } from
 import type { Datapath, Run, RunOptions } from "./datapath.js";
 import { FamilyDatapath } from "./family.js";
 import { mac } from "./host.js";
+import { canSum } from "./kernel.js";
 import { checksum, frame, ipPacket, type PacketSpec, protocolNumber } from "./packet.js";
 
 /** The slots of two containers on the parent. */
@@ -136,17 +137,20 @@ export class OnParent extends FamilyDatapath {
   }
 
   /** What the first container sends, by default to the internet. */
-  sends(spec: Partial<PacketSpec>): Run {
-    return this.leaves({
-      source: this.child.one,
-      destination: this.address.internet,
-      sourcePort: 50000,
-      destinationPort: 443,
-      ...spec,
-    });
+  sends(spec: Partial<PacketSpec>, options: RunOptions = {}): Run {
+    return this.leaves(
+      {
+        source: this.child.one,
+        destination: this.address.internet,
+        sourcePort: 50000,
+        destinationPort: 443,
+        ...spec,
+      },
+      options,
+    );
   }
 
-  /** What comes in at the parent, by default for the host. */
+  /** What comes in at the parent, by default for the host; where the kernel can, with a NIC's sum of all of it. */
   arrives(spec: Partial<PacketSpec>): Run {
     const data = frame({
       sourceMac: mac.outside,
@@ -155,7 +159,7 @@ export class OnParent extends FamilyDatapath {
       destination: this.address.host,
       ...spec,
     });
-    return this.datapath.run("parent_ingress", "uplink0", data);
+    return this.datapath.run("parent_ingress", "uplink0", data, { checksumComplete: canSum });
   }
 
   /** ICMP echo as a frame's specification: type and identifier. */

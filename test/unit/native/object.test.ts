@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { BpfMap, BpfObject, BpfProgram, possibleCpus } from "../../../src/native/index.js";
+import { BpfMap, BpfObject, BpfProgram, nsPerJiffy, possibleCpus } from "../../../src/native/index.js";
 import { bpffs, closing, compile, frame, nativeError, u32 } from "./support.js";
 
 let sample: Buffer;
@@ -280,4 +280,9 @@ test("pinned programs open again; what is no program does not", () => {
   expect(closing(BpfProgram.openPinned(`${directory}/program`)).info.id).toBe(program.info.id);
   expect(nativeError(() => BpfProgram.openPinned(`${directory}/map`)).code).toBe("EINVAL");
   expect(nativeError(() => BpfMap.openPinned(`${directory}/program`)).code).toBe("EINVAL");
+});
+
+test("the kernel's tick is one that kernels are built with", () => {
+  const perSecond = 1e9 / nsPerJiffy();
+  expect([100, 250, 300, 1000].some((hz) => Math.abs(perSecond - hz) < 0.01)).toBe(true);
 });
