@@ -23,6 +23,13 @@ static __always_inline address_t parent_address(__u32 ifindex)
 #endif
 }
 
+static __always_inline bool is_icmp(const struct __sk_buff *skb)
+{
+	const ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
+
+	return (void *)(ip + 1) <= (void *)(long)skb->data_end && PROTOCOL(ip) == ICMP_PROTOCOL;
+}
+
 static __always_inline enum reason translate_icmp(struct __sk_buff *skb, const struct endpoint *sender, __u32 from)
 {
 	address_t source = parent_address(skb->ifindex);
@@ -40,18 +47,18 @@ static __always_inline enum reason translate_icmp(struct __sk_buff *skb, const s
 __noinline int FAMILY_NAME(parent_translate)(struct __sk_buff *skb, __u32 slot)
 {
 	const struct endpoint *sender = bpf_map_lookup_elem(&endpoints, &slot);
-	const ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
 	int verdict = TCX_NEXT;
 	enum reason reason;
 
-	if (!sender || (void *)(ip + 1) > (void *)(long)skb->data_end)
+	if (!sender)
 		return TCX_NEXT;
-	if (PROTOCOL(ip) == ICMP_PROTOCOL)
-		reason = translate_icmp(skb, sender, slot);
-	else
-		reason = transmit(skb, sender, sender->ifindex, slot, &verdict);
+	reason = transmit(skb, sender, sender->ifindex, slot, &verdict);
 	if (reason == REASON_NONE)
 		return verdict;
+	if (is_icmp(skb))
+		reason = translate_icmp(skb, sender, slot);
+	if (reason == REASON_NONE)
+		return TCX_NEXT;
 	if (reason == REASON_REWRITE_FAILED)
 		return drop(skb, slot, DIRECTION_TRANSMIT, reason);
 	leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, reason);

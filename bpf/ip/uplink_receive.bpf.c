@@ -14,6 +14,7 @@ __noinline int FAMILY_NAME(uplink_receive)(struct __sk_buff *skb)
 
 	if (parse(skb, &packet) != REASON_NONE)
 		return NO_FLOW_VERDICT;
+	packet.key.ifindex = skb->ifindex;
 	reason = forward(skb, &packet, &verdict, &slot);
 	if (reason == REASON_NO_FLOW || reason == REASON_STALE_FLOW)
 		return NO_FLOW_VERDICT;
@@ -46,6 +47,7 @@ __noinline int FAMILY_NAME(uplink_open)(struct __sk_buff *skb)
 	/* The host's own traffic passes here too: what is not for a container is not counted. */
 	if (parse(skb, &packet) != REASON_NONE)
 		return TCX_NEXT;
+	packet.key.ifindex = skb->ifindex;
 	reason = make_flow(skb, &packet, &slot);
 	if (reason == REASON_TO_HOST)
 		return TCX_NEXT;

@@ -106,6 +106,19 @@ static __always_inline bool address_is_zero(const address_t *address)
 	return !bits;
 }
 
+/* As many bits at once as can be, where from and to may lie: in a packet or a map anywhere, on the stack aligned to them. */
+#if FAMILY == 4
+typedef __u32 address_word_t;
+#else
+typedef __u64 __attribute__((may_alias)) address_word_t;
+#endif
+
+static __always_inline void address_move(void *to, const void *from)
+{
+	for (__u32 i = 0; i < sizeof(address_t) / sizeof(address_word_t); i++)
+		((address_word_t *)to)[i] = ((const address_word_t *)from)[i];
+}
+
 static __always_inline void address_copy(__be32 *to, const address_t *from)
 {
 	for (int i = 0; i < ADDRESS_WORDS; i++)

@@ -197,6 +197,7 @@ static __always_inline long flow_write(const struct nf_conntrack_tuple *arriving
 		flow->flow.mtu = flow_mtu(ends->route->mtu);
 		flow->next_hop_family = FAMILY_AF;
 		flow->next_hop = ends->route->next_hop;
+		mac_copy(flow->next_hop_mac, ends->route->mac);
 	} else {
 		flow_to(&flow->flow, &endpoint);
 		flow->flow.ifindex = ends->endpoint->ifindex;

@@ -63,12 +63,26 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	return bpf_redirect_peer(flow->flow.ifindex, 0);
 }
 
+/*
+ * Whether a container on a parent has sent the packet, which leaves by that parent, to the next hop: then it is on its way already, and
+ * need not find there once more.
+ */
+static __always_inline bool is_on_its_way(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
+{
+	const struct ethhdr *eth = (void *)(long)skb->data;
+
+	return packet->key.ifindex == (PARENT_CHILD | flow->flow.ifindex) &&
+	       (void *)(eth + 1) <= (void *)(long)skb->data_end && mac_is(eth->h_dest, flow->next_hop_mac);
+}
+
 /* Out by an uplink, to the next hop that routing chose; the kernel's neighbour table knows its MAC, always the current one. */
 static __always_inline int send_out(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
 	if (!rewrite(skb, packet, flow))
 		return drop(skb, flow->flow.from_slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
 	count_fast(skb, packet, &flow->flow);
+	if (is_on_its_way(skb, packet, flow))
+		return TCX_NEXT;
 	skb->tc_index = FORWARDED;
 	return bpf_redirect_neigh(flow->flow.ifindex, (void *)flow, sizeof(struct bpf_redir_neigh), 0);
 }
@@ -123,7 +137,6 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 {
 	flow_t *flow = bpf_map_lookup_elem(&flows, &packet->key);
 	enum reason reason;
-	bool last;
 	__u32 now;
 
 	if (!flow)
@@ -152,13 +165,12 @@ static __always_inline enum reason forward(struct __sk_buff *skb, const struct p
 	flow->flow.last_seen = now;
 	if (flow_wants_anchor(packet, &flow->flow, now))
 		return REASON_ANCHOR;
-	last = is_last(packet, &flow->flow);
 	*verdict = flow->flow.to_slot == SLOT_OUTSIDE ? send_out(skb, packet, flow) : deliver(skb, packet, flow);
 	/*
 	 * A closed connection's entries go at once: the next connection gets them, still in the CPU's cache, and the table
 	 * holds what lives. A packet that comes all the same restores them from conntrack.
 	 */
-	if (last)
+	if (is_last(packet, &flow->flow))
 		flow_delete_both(&packet->key, flow);
 	return REASON_NONE;
 }

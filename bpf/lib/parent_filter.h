@@ -26,13 +26,7 @@ static __always_inline __u32 address_hash(const address_t *address)
 	return word & (PARENT_FILTER_HASHES - 1);
 }
 
-/* An address of a packet is compared with a record's in as few words as can be, which may lie anywhere. */
-#if FAMILY == 4
-typedef __u32 address_word_t;
-#else
-typedef __u64 __attribute__((may_alias)) address_word_t;
-#endif
-
+/* Of an address of a packet and a record's. */
 static __always_inline bool address_is(const address_t *packet, const address_t *record)
 {
 	const address_word_t *a = (const void *)packet, *b = (const void *)record;

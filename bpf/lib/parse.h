@@ -14,7 +14,7 @@
 #define HEADERS_LENGTH (L4_OFFSET + (int)sizeof(struct tcphdr))
 #define HEADERS_LENGTH_UDP (L4_OFFSET + (int)sizeof(struct udphdr))
 
-struct packet {
+struct __attribute__((aligned(8))) packet {
 	flow_key_t key;       /* what its flow entry has, of the device by which it comes in */
 	__u32 length;         /* of the IP packet, as its header says */
 	__u16 headers_length; /* IP and L4 header: what a GSO packet repeats in every segment */
@@ -70,6 +70,9 @@ static __always_inline enum reason parse_ip(const struct ipv6hdr *ip, struct pac
 	if (ip->version != 6)
 		return REASON_MALFORMED;
 	switch (ip->nexthdr) {
+	case IPPROTO_TCP:
+	case IPPROTO_UDP:
+		break;
 	case IPPROTO_FRAGMENT:
 		return REASON_FRAGMENT;
 	case IPPROTO_HOPOPTS:
@@ -80,8 +83,8 @@ static __always_inline enum reason parse_ip(const struct ipv6hdr *ip, struct pac
 		return REASON_IP_OPTIONS;
 	}
 	packet->length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	address_read(&packet->key.saddr, ip->saddr);
-	address_read(&packet->key.daddr, ip->daddr);
+	address_move(&packet->key.saddr, ip->saddr);
+	address_move(&packet->key.daddr, ip->daddr);
 	packet->key.proto = ip->nexthdr;
 	packet->ttl = ip->hop_limit;
 	packet->traffic_class = *(const __be32 *)ip & bpf_htonl(0x0fffffff);
@@ -136,21 +139,18 @@ static __always_inline bool parse_udp(const struct udphdr *udp, bool gso, struct
 }
 
 /*
- * Reads the headers of skb, whose protocol is of this family, into packet. REASON_NONE: packet is filled, and the headers are
- * linear and whole. Otherwise the reason why the packet is the kernel's, and packet is not to be used.
+ * Reads the headers of skb, whose protocol is of this family, into packet. REASON_NONE: packet is filled, but for its key's ifindex, and
+ * the headers are linear and whole. Otherwise the reason why the packet is the kernel's, and packet is not to be used.
  */
 static __always_inline enum reason parse(struct __sk_buff *skb, struct packet *packet)
 {
-	void *data, *data_end;
+	void *data = (void *)(long)skb->data, *data_end = (void *)(long)skb->data_end;
 	enum reason reason;
 
-	if (skb->len < HEADERS_LENGTH_UDP)
-		return REASON_MALFORMED;
-	data = (void *)(long)skb->data;
-	data_end = (void *)(long)skb->data_end;
 	if (data + HEADERS_LENGTH > data_end) {
 		/* The headers may lie in page fragments. */
-		if (bpf_skb_pull_data(skb, skb->len < HEADERS_LENGTH ? skb->len : HEADERS_LENGTH))
+		if (skb->len < HEADERS_LENGTH_UDP ||
+		    bpf_skb_pull_data(skb, skb->len < HEADERS_LENGTH ? skb->len : HEADERS_LENGTH))
 			return REASON_MALFORMED;
 		data = (void *)(long)skb->data;
 		data_end = (void *)(long)skb->data_end;
@@ -158,8 +158,6 @@ static __always_inline enum reason parse(struct __sk_buff *skb, struct packet *p
 			return REASON_MALFORMED;
 	}
 
-	packet->key.ifindex = skb->ifindex;
-	__builtin_memset(packet->key.pad, 0, sizeof(packet->key.pad));
 	reason = parse_ip(data + IP_OFFSET, packet);
 	if (reason != REASON_NONE)
 		return reason;

@@ -61,8 +61,8 @@ static __always_inline void rewrite_l4_checksum(__sum16 *check, const struct pac
 static __always_inline void rewrite_ip(struct iphdr *ip, const flow_t *flow)
 {
 	ip->check = ~fold((__u16)~ip->check + flow->flow.addresses_difference + HOP_DIFFERENCE);
-	address_copy(&ip->saddr, &flow->saddr);
-	address_copy(&ip->daddr, &flow->daddr);
+	address_move(&ip->saddr, &flow->saddr);
+	address_move(&ip->daddr, &flow->daddr);
 	ip->ttl--;
 }
 
@@ -78,8 +78,8 @@ static __always_inline __u32 packet_difference(const struct flow *flow, bool che
 
 static __always_inline void rewrite_ip(struct ipv6hdr *ip, const flow_t *flow)
 {
-	address_copy(ip->saddr, &flow->saddr);
-	address_copy(ip->daddr, &flow->daddr);
+	address_move(ip->saddr, &flow->saddr);
+	address_move(ip->daddr, &flow->daddr);
 	ip->hop_limit--;
 }
 

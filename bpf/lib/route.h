@@ -11,13 +11,13 @@ struct route {
 	__u32 ifindex; /* an uplink that we are attached to */
 	__u32 mtu;
 	address_t next_hop; /* the gateway, or the destination itself where it is on the link */
-	__u8 mac[ETH_ALEN]; /* the next hop's */
+	__u8 mac[ETH_ALEN]; /* the next hop's; all zero: it is not known */
 };
 
 /*
  * Routes saddr -> daddr as the host forwards what comes in by the bridge. REASON_NONE: route is filled. REASON_NO_ROUTE: none,
  * not through an uplink of ours, or of a kind that the kernel has to handle (another family's gateway, encapsulation).
- * REASON_NO_NEIGHBOUR: the kernel sends this packet, resolves the next hop or answers "host unreachable"; route is filled but for mac.
+ * REASON_NO_NEIGHBOUR: the kernel sends this packet, resolves the next hop or answers "host unreachable"; route is filled.
  */
 static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const struct packet *packet,
 						    const address_t *saddr, const address_t *daddr,
@@ -47,10 +47,10 @@ static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const
 		return REASON_NO_ROUTE;
 	route->mtu = route->uplink->mtu;
 	address_read(&route->next_hop, FIB_DST(&fib));
+	__builtin_memcpy(route->mac, fib.dmac, ETH_ALEN);
 	if (result != BPF_FIB_LKUP_RET_SUCCESS)
 		return REASON_NO_NEIGHBOUR;
 	if (fib.mtu_result < route->mtu)
 		route->mtu = fib.mtu_result;
-	__builtin_memcpy(route->mac, fib.dmac, ETH_ALEN);
 	return REASON_NONE;
 }

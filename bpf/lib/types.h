@@ -261,27 +261,25 @@ struct uplink {
 /* The tuple of a packet as it arrives at a device of ours. The device is part of it: a spoofed tuple from elsewhere misses. */
 struct flow_key_ipv4 {
 	__u32 ifindex;
+	__u32 proto;
 	struct ipv4_address saddr;
 	struct ipv4_address daddr;
 	__be16 sport;
 	__be16 dport;
-	__u8 proto;
-	__u8 pad[3];
 };
 
 struct flow_key_ipv6 {
 	__u32 ifindex;
-	struct ipv6_address saddr;
+	__u32 proto;
+	struct ipv6_address saddr; /* in words of 64 bits */
 	struct ipv6_address daddr;
 	__be16 sport;
 	__be16 dport;
-	__u8 proto;
-	__u8 pad[3];
 };
 
 /*
- * The flow table's clock counts 2^20 ns (1.05 ms) of CLOCK_MONOTONIC a tick. It wraps after 52 days: only differences mean
- * something, and those of up to 26 days.
+ * The flow table's clock (clock.h) counts 2^20 ns (1.05 ms) a tick. It wraps after 52 days: only differences mean something, and those
+ * of up to 26 days.
  */
 #define FLOW_TICK_SHIFT 20
 
@@ -336,6 +334,8 @@ struct flow_ipv4 {
 	struct flow flow;
 	struct ipv4_address saddr; /* the packet as it leaves */
 	struct ipv4_address daddr;
+	__u8 next_hop_mac[6]; /* as the entry was made; all zero: it was not known */
+	__u8 pad[2];
 };
 
 struct flow_ipv6 {
@@ -344,6 +344,8 @@ struct flow_ipv6 {
 	struct flow flow;
 	struct ipv6_address saddr;
 	struct ipv6_address daddr;
+	__u8 next_hop_mac[6];
+	__u8 pad[2];
 };
 
 /* An entry that is being put together. */

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Address, FAMILIES, parseAddress } from "../../src/ip.js";
 import { useDatapath } from "./lib/datapath.js";
-import { mac } from "./lib/host.js";
+import { ip, mac } from "./lib/host.js";
 import { frame, ipPacket, protocolNumber, tcpFlag } from "./lib/packet.js";
 import { child, childMac, childSlot, OnParent } from "./lib/parent.js";
 
@@ -106,13 +106,39 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
     });
 
     describe("masqueraded", () => {
+      test("is led to its next hop where it was sent to somebody else", () => {
+        on.put("one", { masquerade: true });
+        on.sends({ flags: tcpFlag.syn });
+        for (const flags of [tcpFlag.syn, tcpFlag.ack]) {
+          const run = on.sends({ flags, destinationMac: mac.outside1 });
+          expect(run.verdict).toBe("redirect");
+          expect(run.packet).toMatchObject({ source: host, destination: internet });
+        }
+        expect(on.sends({ flags: tcpFlag.ack }).verdict).toBe("next");
+      });
+
+      test("is led to its next hop where its MAC was not known at first", () => {
+        on.put("one", { masquerade: true });
+        const router = `${on.address.router} dev uplink0`;
+        ip(`neigh del ${router}`);
+        try {
+          expect(on.sends({ flags: tcpFlag.syn }).verdict).toBe("redirect");
+        } finally {
+          ip(`neigh replace ${router.replace(" dev", ` lladdr ${mac.outside} dev`)}`);
+        }
+        expect(on.sends({ flags: tcpFlag.syn }).verdict).toBe("redirect");
+      });
+
       test.each(["tcp", "udp"] as const)(
         "%s leaves behind the parent's address, its answers come back",
         (protocol) => {
           on.put("one", { masquerade: true });
           const flags = { flags: tcpFlag.syn };
           const out = on.sends({ protocol, ...flags });
-          expect(out.verdict).toBe("redirect");
+          // It goes on where it is: it was on its way to the next hop.
+          expect(out.verdict).toBe("next");
+          expect(out.bytes.subarray(0, 12)).toEqual(out.before.subarray(0, 12));
+          expect(datapath.counters(childSlot.one).transmit.fast.packets).toBe(1);
           expect(out.packet).toMatchObject({ source: host, destination: internet, sourcePort: 50000 });
           expect(out.packet).toMatchObject({ ipChecksumRight: true, l4ChecksumRight: true });
           expect(on.conntrack()).toHaveLength(1);
@@ -262,8 +288,9 @@ describe.each(FAMILIES.map((family) => [family, new OnParent(datapath, family)] 
           destinationPort: 80,
         });
         const answer = on.sends(on.reply({ flags: tcpFlag.syn | tcpFlag.ack }));
-        expect(answer.verdict).toBe("redirect");
+        expect(answer.verdict).toBe("next");
         expect(answer.packet).toMatchObject({ source: host, sourcePort: 8888, l4ChecksumRight: true });
+        expect(datapath.counters(childSlot.one).transmit.fast.packets).toBe(1);
       });
     });
   },

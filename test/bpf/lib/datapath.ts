@@ -250,9 +250,9 @@ export class Datapath {
     this.publish(family, protocolNumber.tcp, published.onSecondAddress, 90, addresses[family].hostSecond);
   }
 
-  /** Makes a device an uplink. Its IPv4 addresses are primary, in this order. */
+  /** Makes a device, by its name or ifindex, an uplink. Its IPv4 addresses are primary, in this order. */
   putUplink(
-    device: DeviceName = "uplink0",
+    device: DeviceName | number = "uplink0",
     changes: {
       ipv4?: readonly (readonly [Address, number])[];
       ipv6?: Address;
@@ -270,7 +270,8 @@ export class Datapath {
             [host, 24],
             [hostSecond, 24],
           ]);
-    this.write("uplinks", this.device[device], {
+    const ifindex = typeof device === "number" ? device : this.device[device];
+    this.write("uplinks", ifindex, {
       xdp: changes.xdp ?? 0,
       mtu: changes.mtu ?? 1500,
       ipv4Count: own.length,

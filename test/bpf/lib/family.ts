@@ -19,6 +19,7 @@ export interface FlowEntry extends Flow {
   daddr: Address;
   nextHopFamily: number;
   nextHop: Address;
+  nextHopMac: Uint8Array;
 }
 
 /** The tick of the flow table's clock that is so many seconds before another. It wraps. */
@@ -180,8 +181,8 @@ export class FamilyDatapath {
   changeFlow(key: FlowKeyIpv4, changes: Partial<FlowEntry>): void {
     const name = this.mapName("flows");
     const { flow, ...rest } = this.datapath.read<{ flow: Flow } & Omit<FlowEntry, keyof Flow>>(name, key);
-    const { saddr, daddr, nextHopFamily, nextHop, ...common } = { ...flow, ...rest, ...changes };
-    this.datapath.write(name, key, { flow: common, saddr, daddr, nextHopFamily, nextHop });
+    const { saddr, daddr, nextHopFamily, nextHop, nextHopMac, ...common } = { ...flow, ...rest, ...changes };
+    this.datapath.write(name, key, { flow: common, saddr, daddr, nextHopFamily, nextHop, nextHopMac });
   }
 
   /** As when the table was full and the entries were the coldest. */

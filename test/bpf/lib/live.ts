@@ -5,27 +5,34 @@ import { once } from "node:events";
 import { readlinkSync } from "node:fs";
 import { afterAll, beforeAll, vi } from "vitest";
 import type { ProgramName } from "../../../src/generated/programs.js";
-import { type Direction, detachClsact, listLinks, supportsTcx } from "../../../src/native/index.js";
+import {
+  type BpfProgram,
+  type Direction,
+  detachClsact,
+  listLinks,
+  supportsTcx,
+} from "../../../src/native/index.js";
 import type { Datapath } from "./datapath.js";
 import { addresses, ip, mac } from "./host.js";
 
-/** Attached for as long as work takes, as the kernel can. */
+/** Attaches a program as the kernel can, and returns how to detach it. */
+export function attach(program: BpfProgram, ifindex: number, direction: Direction): () => void {
+  if (supportsTcx()) {
+    const link = program.attachTcx({ ifindex, direction });
+    return () => link.close();
+  }
+  const filter = { ifindex, direction, priority: 1, handle: 1 };
+  program.attachClsact(filter);
+  return () => void detachClsact(filter);
+}
+
+/** Attached for as long as work takes. */
 export async function attached(
   datapath: Datapath,
   at: readonly [ProgramName, number, Direction][],
   work: () => Promise<void>,
 ): Promise<void> {
-  const tcx = supportsTcx();
-  const detach = at.map(([name, ifindex, direction]) => {
-    const program = datapath.program(name);
-    if (!tcx) {
-      const filter = { ifindex, direction, priority: 1, handle: 1 };
-      program.attachClsact(filter);
-      return () => void detachClsact(filter);
-    }
-    const link = program.attachTcx({ ifindex, direction });
-    return () => link.close();
-  });
+  const detach = at.map(([name, ifindex, direction]) => attach(datapath.program(name), ifindex, direction));
   try {
     await work();
   } finally {

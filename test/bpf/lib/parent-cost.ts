@@ -61,11 +61,15 @@ export class Baseline {
     }
   }
 
+  program(name: BaselineProgram): BpfProgram {
+    const found = this.#programs.get(name);
+    if (found === undefined) throw new Error(`no program ${name}`);
+    return found;
+  }
+
   /** Runs one of them with a frame, and returns the time. */
-  run(program: BaselineProgram, data: Buffer): number {
-    const found = this.#programs.get(program);
-    if (found === undefined) throw new Error(`no program ${program}`);
-    return found.testRun({ data }).durationNs;
+  run(name: BaselineProgram, data: Buffer): number {
+    return this.program(name).testRun({ data }).durationNs;
   }
 
   close(): void {
@@ -137,7 +141,7 @@ export class Kinds {
         sent: true,
       },
       [translated]: {
-        ...redirect,
+        ...next,
         before: () => {
           on.put("one", { masquerade: true });
           on.sends({ flags: tcpFlag.syn });
