@@ -2,6 +2,7 @@
 /* From outside, one family: to a container through a flow entry, or one made for it; else the kernel's. */
 #include "../lib/forward.h"
 #include "../lib/masquerade.h"
+#include "../lib/parent_filter.h"
 #include "../lib/portmap.h"
 
 /* What has a flow entry; NO_FLOW_VERDICT: it has none that holds, or can't have one, and the policy is to be asked. */
@@ -37,6 +38,20 @@ static __always_inline enum reason make_flow(struct __sk_buff *skb, const struct
 	return port && reason == REASON_TO_HOST ? REASON_CONNTRACK_STATE : reason;
 }
 
+/* Whether it is for a container's own address on a parent, where there is nothing to translate. */
+static __always_inline bool is_for_child(const struct __sk_buff *skb)
+{
+	const ip_header_t *ip = (void *)(long)skb->data + IP_OFFSET;
+	const struct parent_filter *filter;
+	const address_t *daddr = (const void *)DESTINATION(ip);
+	__u32 zero = 0, slot;
+
+	filter = bpf_map_lookup_elem(&parent_filter, &zero);
+	if (!filter || (void *)(ip + 1) > (void *)(long)skb->data_end)
+		return false;
+	return endpoint_of(owner_of(filter, daddr), daddr, &slot);
+}
+
 __noinline int FAMILY_NAME(uplink_open)(struct __sk_buff *skb)
 {
 	__u32 slot = SLOT_NONE;
@@ -44,6 +59,8 @@ __noinline int FAMILY_NAME(uplink_open)(struct __sk_buff *skb)
 	int verdict = TCX_NEXT;
 	enum reason reason;
 
+	if (is_for_child(skb))
+		return TCX_NEXT;
 	/* The host's own traffic passes here too: what is not for a container is not counted. */
 	if (parse(skb, &packet) != REASON_NONE)
 		return TCX_NEXT;

@@ -14,8 +14,8 @@ import { Vm } from "./lib/vm.js";
 // They are not built inside, where it would take minutes.
 beforeAll(async () => {
   await buildBaseline();
-  const source = join(import.meta.dirname, "instructions", "send-cost.c");
-  execFileSync("cc", ["-O2", "-Wall", "-Wextra", "-o", join(root, "build", "send-cost"), source]);
+  const source = join(import.meta.dirname, "instructions", "path-cost.c");
+  execFileSync("cc", ["-O2", "-Wall", "-Wextra", "-o", join(root, "build", "path-cost"), source]);
 });
 
 describe.each(seriesToTest())("kernel %s", (series) => {
@@ -26,7 +26,7 @@ describe.each(seriesToTest())("kernel %s", (series) => {
   afterAll(() => vm?.dispose());
 
   it("a packet at a parent costs no more instructions than a lookup and a tenth", async () => {
-    await vm.run(["modprobe", "--all", "nf_conntrack", "nf_nat", "ipvlan", "dummy"]);
+    await vm.run(["modprobe", "--all", "nf_conntrack", "nf_nat", "ipvlan", "dummy", "tun"]);
     const tests = await runInside(vm, "instructions", { namespaced: true, timeout: 1_200_000 });
     const reports = join(root, "build", "test-reports");
     mkdirSync(reports, { recursive: true });

@@ -270,8 +270,7 @@ export class Datapath {
             [host, 24],
             [hostSecond, 24],
           ]);
-    const ifindex = typeof device === "number" ? device : this.device[device];
-    this.write("uplinks", ifindex, {
+    this.write("uplinks", this.#ifindexOf(device), {
       xdp: changes.xdp ?? 0,
       mtu: changes.mtu ?? 1500,
       ipv4Count: own.length,
@@ -283,16 +282,20 @@ export class Datapath {
     });
   }
 
+  #ifindexOf(device: DeviceName | number): number {
+    return typeof device === "number" ? device : this.device[device];
+  }
+
   /** Runs one frame through a tc program at the device. */
-  run(program: ProgramName, device: DeviceName, data: Buffer, options: RunOptions = {}): Run {
+  run(program: ProgramName, device: DeviceName | number, data: Buffer, options: RunOptions = {}): Run {
     const { arrivedBy = device, gso, mark, checksumComplete = false } = options;
     const context = Buffer.alloc(skb.size);
     context.writeUInt32LE(mark ?? 0, skb.mark);
-    context.writeUInt32LE(this.device[device], skb.ifindex);
-    context.writeUInt32LE(arrivedBy === null ? 0 : this.device[arrivedBy], skb.ingressIfindex);
+    context.writeUInt32LE(this.#ifindexOf(device), skb.ifindex);
+    context.writeUInt32LE(arrivedBy === null ? 0 : this.#ifindexOf(arrivedBy), skb.ingressIfindex);
     context.writeUInt32LE(gso?.segments ?? 0, skb.gsoSegments);
     context.writeUInt32LE(gso?.size ?? 0, skb.gsoSize);
-    if (program === "endpoint_ingress") this.#portsMarked = true;
+    if (program === "endpoint_ingress" || program === "parent_egress") this.#portsMarked = true;
     const result = this.program(program).testRun({ data, context, checksumComplete });
     const verdict = verdicts[result.returnValue];
     if (verdict === undefined) throw new Error(`unexpected return value ${result.returnValue}`);

@@ -15,13 +15,16 @@ import {
 import type { Datapath } from "./datapath.js";
 import { addresses, ip, mac } from "./host.js";
 
-/** Attaches a program as the kernel can, and returns how to detach it. */
-export function attach(program: BpfProgram, ifindex: number, direction: Direction): () => void {
+/**
+ * Attaches a program as the kernel can, after those that are there, and returns how to detach it.
+ * @param priority where they are kept in order by that: before Linux 6.6
+ */
+export function attach(program: BpfProgram, ifindex: number, direction: Direction, priority = 1): () => void {
   if (supportsTcx()) {
     const link = program.attachTcx({ ifindex, direction });
     return () => link.close();
   }
-  const filter = { ifindex, direction, priority: 1, handle: 1 };
+  const filter = { ifindex, direction, priority, handle: 1 };
   program.attachClsact(filter);
   return () => void detachClsact(filter);
 }

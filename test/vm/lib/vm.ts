@@ -19,14 +19,13 @@ import type { Kernel } from "./kernel.js";
 /** Without hardware's help a kernel takes about 10 s to its first command here; counting its instructions, four times that. */
 const bootTimeout = 240_000;
 
-/** How to make a machine. */
+/**
+ * How to make a machine. It has one processor: with two, one may run into what the other is just patching in the kernel's code, which
+ * QEMU's threads don't keep apart, and the kernel panics.
+ */
 export interface MachineOptions {
   readonly memory?: string;
-  readonly cpus?: number;
-  /**
-   * Its clock is its processor's count of instructions: one takes a nanosecond, whatever the load of this machine. It has one
-   * processor then.
-   */
+  /** Its clock is its processor's count of instructions: one takes a nanosecond, whatever the load of this machine. */
   readonly instructions?: boolean;
 }
 
@@ -72,7 +71,6 @@ export class Vm {
    */
   static async boot(kernel: Kernel, options: MachineOptions = {}): Promise<Vm> {
     const { memory = "4G", instructions = false } = options;
-    const cpus = instructions ? 1 : (options.cpus ?? 2);
     const speed = instructions ? counting : quick;
     const disposers = new Disposers();
     const id = `fwl-${randomBytes(3).toString("hex")}`;
@@ -93,7 +91,7 @@ export class Vm {
         `local,path=${path},mount_tag=${id},id=${id},security_model=none,multidevs=remap${more}`;
       const qemu = new Background([
         "qemu-system-x86_64",
-        ...[...speed.accelerator, "-cpu", "max", "-smp", String(cpus), "-m", memory],
+        ...[...speed.accelerator, "-cpu", "max", "-smp", "1", "-m", memory],
         ...["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio", "-nic", "none"],
         ...["-kernel", kernel.image, "-initrd", initramfs, "-append", words.join(" ")],
         ...["-virtfs", share("root", "/", ",readonly=on"), "-virtfs", share("exchange", exchange, "")],
