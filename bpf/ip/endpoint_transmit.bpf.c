@@ -5,13 +5,9 @@
 
 __noinline int FAMILY_NAME(endpoint_transmit)(struct __sk_buff *skb, __u32 slot)
 {
-	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
 	int verdict = TCX_NEXT;
-	enum reason reason;
+	enum reason reason = transmit(skb, slot, skb->ifindex, &verdict);
 
-	if (!endpoint)
-		return TCX_NEXT;
-	reason = transmit(skb, endpoint, skb->ifindex, slot, &verdict);
 	return reason == REASON_NONE ? verdict : leave_to_kernel(skb, slot, DIRECTION_TRANSMIT, reason);
 }
 

@@ -30,12 +30,13 @@ static __always_inline bool is_icmp(const struct __sk_buff *skb)
 	return (void *)(ip + 1) <= (void *)(long)skb->data_end && PROTOCOL(ip) == ICMP_PROTOCOL;
 }
 
-static __always_inline enum reason translate_icmp(struct __sk_buff *skb, const struct endpoint *sender, __u32 from)
+static __always_inline enum reason translate_icmp(struct __sk_buff *skb, __u32 from)
 {
+	const struct endpoint *sender = bpf_map_lookup_elem(&endpoints, &from);
 	address_t source = parent_address(skb->ifindex);
 	enum reason reason;
 
-	if (!(sender->ip_part.flags & ENDPOINT_IP_MASQUERADE) || address_is_zero(&source))
+	if (!sender || !(sender->ip_part.flags & ENDPOINT_IP_MASQUERADE) || address_is_zero(&source))
 		return REASON_NO_MASQUERADE;
 	reason = icmp_masquerade(skb, sender, from, &source);
 	if (reason == REASON_NONE)
@@ -46,17 +47,13 @@ static __always_inline enum reason translate_icmp(struct __sk_buff *skb, const s
 /* slot: the sender's, on a parent. Returns the program's verdict. */
 __noinline int FAMILY_NAME(parent_translate)(struct __sk_buff *skb, __u32 slot)
 {
-	const struct endpoint *sender = bpf_map_lookup_elem(&endpoints, &slot);
 	int verdict = TCX_NEXT;
-	enum reason reason;
+	enum reason reason = transmit(skb, slot, PARENT_CHILD | skb->ifindex, &verdict);
 
-	if (!sender)
-		return TCX_NEXT;
-	reason = transmit(skb, sender, sender->ifindex, slot, &verdict);
 	if (reason == REASON_NONE)
 		return verdict;
 	if (is_icmp(skb))
-		reason = translate_icmp(skb, sender, slot);
+		reason = translate_icmp(skb, slot);
 	if (reason == REASON_NONE)
 		return TCX_NEXT;
 	if (reason == REASON_REWRITE_FAILED)

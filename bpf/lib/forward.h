@@ -53,7 +53,7 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
 	__u32 slot = flow->flow.to_slot;
 	const struct endpoint *endpoint = bpf_map_lookup_elem(&endpoints, &slot);
 
-	if (!endpoint || !rewrite(skb, packet, flow))
+	if (!endpoint || !rewrite(skb, packet, flow, flow->flow.from_slot == SLOT_OUTSIDE))
 		return drop(skb, slot, DIRECTION_RECEIVE, REASON_REWRITE_FAILED);
 	count_fast(skb, packet, &flow->flow);
 	if (!rewrite_link(skb, endpoint->mac, endpoint->bridge_mac))
@@ -67,21 +67,23 @@ static __always_inline int deliver(struct __sk_buff *skb, const struct packet *p
  * Whether a container on a parent has sent the packet, which leaves by that parent, to the next hop: then it is on its way already, and
  * need not find there once more.
  */
-static __always_inline bool is_on_its_way(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
+static __always_inline bool is_on_its_way(const struct ethhdr *eth, const struct packet *packet, const flow_t *flow)
 {
-	const struct ethhdr *eth = (void *)(long)skb->data;
-
-	return packet->key.ifindex == (PARENT_CHILD | flow->flow.ifindex) &&
-	       (void *)(eth + 1) <= (void *)(long)skb->data_end && mac_is(eth->h_dest, flow->next_hop_mac);
+	return LINK_HEADER_LENGTH && packet->key.ifindex == (PARENT_CHILD | flow->flow.ifindex) &&
+	       mac_is(eth->h_dest, flow->next_hop_mac);
 }
 
 /* Out by an uplink, to the next hop that routing chose; the kernel's neighbour table knows its MAC, always the current one. */
 static __always_inline int send_out(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
 {
-	if (!rewrite(skb, packet, flow))
+	const void *data = rewrite(skb, packet, flow, false);
+	bool on_its_way;
+
+	if (!data)
 		return drop(skb, flow->flow.from_slot, DIRECTION_TRANSMIT, REASON_REWRITE_FAILED);
+	on_its_way = is_on_its_way(data, packet, flow);
 	count_fast(skb, packet, &flow->flow);
-	if (is_on_its_way(skb, packet, flow))
+	if (on_its_way)
 		return TCX_NEXT;
 	skb->tc_index = FORWARDED;
 	return bpf_redirect_neigh(flow->flow.ifindex, (void *)flow, sizeof(struct bpf_redir_neigh), 0);

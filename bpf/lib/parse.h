@@ -19,8 +19,7 @@ struct __attribute__((aligned(8))) packet {
 	__u32 length;         /* of the IP packet, as its header says */
 	__u16 headers_length; /* IP and L4 header: what a GSO packet repeats in every segment */
 	__u8 ttl;
-	__u8 tcp_flags;       /* 0 for UDP */
-	__be32 traffic_class; /* what routing may look at: IPv4's TOS, or IPv6's first word but for the version */
+	__u8 tcp_flags; /* 0 for UDP */
 };
 
 #if FAMILY == 4
@@ -50,8 +49,15 @@ static __always_inline enum reason parse_ip(const struct iphdr *ip, struct packe
 	address_read(&packet->key.daddr, &ip->daddr);
 	packet->key.proto = ip->protocol;
 	packet->ttl = ip->ttl;
-	packet->traffic_class = ip->tos;
 	return REASON_NONE;
+}
+
+/* What routing may look at, of a packet that is parsed: TOS. */
+static __always_inline __be32 traffic_class(const struct __sk_buff *skb)
+{
+	const struct iphdr *ip = (void *)(long)skb->data + IP_OFFSET;
+
+	return (void *)(ip + 1) > (void *)(long)skb->data_end ? 0 : ip->tos;
 }
 
 /* Addresses that are never routed: 0/8, 127/8, 169.254/16, multicast, reserved and broadcast. */
@@ -87,8 +93,15 @@ static __always_inline enum reason parse_ip(const struct ipv6hdr *ip, struct pac
 	address_move(&packet->key.daddr, ip->daddr);
 	packet->key.proto = ip->nexthdr;
 	packet->ttl = ip->hop_limit;
-	packet->traffic_class = *(const __be32 *)ip & bpf_htonl(0x0fffffff);
 	return REASON_NONE;
+}
+
+/* What routing may look at, of a packet that is parsed: the first word but for the version. */
+static __always_inline __be32 traffic_class(const struct __sk_buff *skb)
+{
+	const struct ipv6hdr *ip = (void *)(long)skb->data + IP_OFFSET;
+
+	return (void *)(ip + 1) > (void *)(long)skb->data_end ? 0 : *(const __be32 *)ip & bpf_htonl(0x0fffffff);
 }
 
 /* Addresses that are never routed, or are not what they seem: ::/96 and mapped IPv4, fe80::/10, multicast. */

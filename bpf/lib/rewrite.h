@@ -91,39 +91,52 @@ static __always_inline __u32 packet_difference(const struct flow *flow, bool che
 
 #endif
 
+/* Where the L4 checksum is; NULL: not in the linear part. */
+static __always_inline __sum16 *l4_checksum(const struct packet *packet, void *l4, void *data_end)
+{
+	__sum16 *check =
+		packet->key.proto == IPPROTO_TCP ? &((struct tcphdr *)l4)->check : &((struct udphdr *)l4)->check;
+
+	return (void *)(check + 1) > data_end ? NULL : check;
+}
+
 /*
- * Turns the parsed packet into what the flow entry says, one hop further. False when it could not: the packet may be half
- * rewritten then and must be dropped. Packet pointers taken before are void.
+ * Turns the parsed packet into what the flow entry says, one hop further, and returns where it begins. NULL when it could not: the packet
+ * may be half rewritten then and must be dropped. Packet pointers taken before are void. arrived: it comes from outside. Where it is not
+ * known whether there is a sum of the whole packet, there may be one only then: who forwards lets go of it (skb_forward_csum).
  */
-static __always_inline bool rewrite(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow)
+static __always_inline void *rewrite(struct __sk_buff *skb, const struct packet *packet, const flow_t *flow,
+				     bool arrived)
 {
 	enum checksum_state state = checksum_state(skb);
 	void *data, *data_end;
 	struct udphdr *l4; /* TCP's ports lie in the same place */
 	__u32 difference;
 	__sum16 *check;
-	bool checksummed;
 
 	if (state == CHECKSUM_UNKNOWN && replace_l4_checksum(skb, packet, flow))
-		return false;
+		return NULL;
 	data = (void *)(long)skb->data;
 	data_end = (void *)(long)skb->data_end;
 	l4 = data + L4_OFFSET;
-	check = packet->key.proto == IPPROTO_TCP ? &((struct tcphdr *)l4)->check : &l4->check;
-	if ((void *)(l4 + 1) > data_end || (void *)(check + 1) > data_end)
-		return false;
-	checksummed = is_checksummed(packet, *check);
-	difference = packet_difference(&flow->flow, checksummed);
-	if (state != CHECKSUM_UNKNOWN)
-		rewrite_l4_checksum(check, packet, &flow->flow, state);
-	else if (checksummed)
-		/* The helper has taken them out, as those of an IPv4 header. */
-		difference += flow->flow.addresses_difference;
+	if ((void *)(l4 + 1) > data_end)
+		return NULL;
+	if (arrived || state != CHECKSUM_UNKNOWN) {
+		check = l4_checksum(packet, l4, data_end);
+		if (!check)
+			return NULL;
+		difference = packet_difference(&flow->flow, is_checksummed(packet, *check));
+		if (state != CHECKSUM_UNKNOWN)
+			rewrite_l4_checksum(check, packet, &flow->flow, state);
+		else if (is_checksummed(packet, *check))
+			/* The helper has taken them out, as those of an IPv4 header. */
+			difference += flow->flow.addresses_difference;
+		checksum_changed(skb, state, difference);
+	}
 	rewrite_ip(data + IP_OFFSET, flow);
 	l4->source = flow->flow.sport;
 	l4->dest = flow->flow.dport;
-	checksum_changed(skb, state, difference);
-	return true;
+	return data;
 }
 
 /* Writes the Ethernet header; a packet that came without one gets it. False as with rewrite(). */

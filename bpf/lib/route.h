@@ -33,7 +33,7 @@ static __always_inline enum reason route_to_outside(struct __sk_buff *skb, const
 	};
 	long result;
 
-	fib.flowinfo = packet->traffic_class;
+	fib.flowinfo = traffic_class(skb);
 	address_copy(FIB_SRC(&fib), saddr);
 	address_copy(FIB_DST(&fib), daddr);
 	result = bpf_fib_lookup(skb, &fib, sizeof(fib), fib_mark_flag);

@@ -11,7 +11,8 @@ const right = { ipChecksumRight: true, l4ChecksumRight: true };
 const { syn, ack, psh } = tcpFlag;
 const l4ChecksumAt = { tcp: 16, udp: 6 } as const;
 
-const rewritten = (title: string, datapath: Datapath) =>
+/** anySum: what a container sends may have a NIC's sum of the whole packet, too. No kernel's own forwarding leaves it one. */
+const rewritten = (title: string, datapath: Datapath, anySum: boolean) =>
   onBothFamilies(title, datapath, (on) => {
     const { address } = on;
     const query = { protocol: "udp", destinationPort: published.udp } as const;
@@ -78,7 +79,7 @@ const rewritten = (title: string, datapath: Datapath) =>
           on.handshake();
           for (const run of [
             on.fromOutside({ flags: ack | psh, payload }, { checksumComplete }),
-            on.fromWeb(on.reply({ flags: ack | psh, payload }), { checksumComplete }),
+            on.fromWeb(on.reply({ flags: ack | psh, payload }), { checksumComplete: anySum }),
           ]) {
             expect(run.verdict).toBe("redirect");
             expect(run.packet).toMatchObject({ ...right, ttl: 63, payload });
@@ -220,8 +221,9 @@ const rewritten = (title: string, datapath: Datapath) =>
     });
   });
 
-rewritten("a rewritten packet", useDatapath());
+rewritten("a rewritten packet", useDatapath(), true);
 rewritten(
   "a rewritten packet, by a kernel that does not show how far its checksum has come (6.1)",
   useDatapath((object) => setConstants(object, { has_kernel_context: 0, ipv6_checksum_flag: 0 })),
+  false,
 );
