@@ -11,7 +11,7 @@ import { useDatapath } from "../../bpf/lib/datapath.js";
 import { OnParent } from "../../bpf/lib/parent.js";
 import { Baseline, type BaselineProgram, Kinds, most, translated } from "../../bpf/lib/parent-cost.js";
 
-/** What was counted (4.19 of IPv6 on 6.12), and a little: it is more work than a lookup, and the kernel's NAT is spared. See path.test.ts. */
+/** What was counted (4.10 of IPv6 on 6.12), and a little: it is more work than a lookup, and the kernel's NAT is spared. See path.test.ts. */
 const mostTranslated = 4.6;
 /** Of each; an interrupt comes in every ten thousandth or so. */
 const runs = 101;
