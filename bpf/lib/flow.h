@@ -37,7 +37,7 @@ static __always_inline struct flow_table_counters *flow_table_counters_get(void)
 	return bpf_map_lookup_elem(&flow_table_counters, &index);
 }
 
-/* As flow_put.bpf.c has it. */
+/* Writes an entry, whole but for its differences, over the one that may be there. Nonzero: the table has no room. */
 int OF_FAMILY(flow_put)(const flow_key_t *key, flow_t *flow);
 
 static __always_inline void flow_delete(const flow_key_t *key)

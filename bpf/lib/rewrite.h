@@ -139,7 +139,7 @@ static __always_inline void *rewrite(struct __sk_buff *skb, const struct packet 
 	return data;
 }
 
-/* Writes the Ethernet header; a packet that came without one gets it. False as with rewrite(). */
+/* Writes the Ethernet header; a packet that came without one gets it. False when it could not, as rewrite()'s NULL. */
 static __always_inline bool rewrite_link(struct __sk_buff *skb, const __u8 *dest, const __u8 *source)
 {
 	struct ethhdr *eth;
