@@ -51,20 +51,45 @@ export function sendOutside(bytes: Uint8Array): void {
   });
 }
 
-/** A container with web's addresses and MAC, on br-app by the veth live0; its network namespace lives while the tests do. */
-export class LiveContainer {
+/** A network namespace that lives while the tests do. */
+export class Namespace {
   #holder: ChildProcess | undefined;
-  ifindex = 0;
 
   async start(): Promise<void> {
     const holder = spawn("unshare", ["-n", "cat"], { stdio: ["pipe", "ignore", "ignore"] });
     this.#holder = holder;
     const own = readlinkSync("/proc/self/ns/net");
-    await vi.waitFor(() => {
+    const inItsOwn = () => {
       if (readlinkSync(`/proc/${holder.pid}/ns/net`) === own) throw new Error("no network namespace yet");
-    });
+    };
+    // An emulated machine takes its time.
+    await vi.waitFor(inItsOwn, { timeout: 30_000 });
+  }
+
+  stop(): void {
+    this.#holder?.stdin?.end();
+  }
+
+  /** Moves a device of ours into it. */
+  take(device: string): void {
+    ip(`link set ${device} netns ${this.#holder?.pid}`);
+  }
+
+  /** The command that runs a command in it. */
+  entering(words: readonly string[]): [command: string, args: string[]] {
+    return ["nsenter", ["-t", String(this.#holder?.pid), "-n", ...words]];
+  }
+}
+
+/** A container with web's addresses and MAC, on br-app by the veth live0; its network namespace lives while the tests do. */
+export class LiveContainer {
+  readonly #namespace = new Namespace();
+  ifindex = 0;
+
+  async start(): Promise<void> {
+    await this.#namespace.start();
     ip(`link add live0 type veth peer name livec0 address ${mac.web}`);
-    ip(`link set livec0 netns ${holder.pid}`);
+    this.#namespace.take("livec0");
     ip("link set live0 master br-app up");
     this.run("ip", "link", "set", "lo", "up");
     this.run("ip", "link", "set", "livec0", "up");
@@ -79,7 +104,7 @@ export class LiveContainer {
 
   stop(): void {
     ip("link del live0");
-    this.#holder?.stdin?.end();
+    this.#namespace.stop();
   }
 
   /** Runs a command in the container. */
@@ -100,8 +125,8 @@ export class LiveContainer {
   }
 
   #enter(words: string[], input: string | Uint8Array = ""): void {
-    const command = ["-t", String(this.#holder?.pid), "-n", ...words];
-    execFileSync("nsenter", command, { input, stdio: ["pipe", "ignore", "pipe"] });
+    const [command, args] = this.#namespace.entering(words);
+    execFileSync(command, args, { input, stdio: ["pipe", "ignore", "pipe"] });
   }
 }
 

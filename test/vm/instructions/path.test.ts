@@ -4,17 +4,17 @@
  * longest prefix (bench/parent-cost), and with ours, an uplink's as well. Run by ../parent-instructions.test.ts in a machine whose clock
  * counts instructions. The parents are a dummy device and a tap: what a NIC's driver would take is in none of the figures.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readlinkSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ProgramName } from "../../../src/generated/programs.js";
 import { type Address, FAMILIES, type Family, type PerFamily } from "../../../src/ip.js";
 import { type BpfProgram, type Direction, listLinks } from "../../../src/native/index.js";
 import { useDatapath } from "../../bpf/lib/datapath.js";
 import { ip, mac } from "../../bpf/lib/host.js";
-import { attach } from "../../bpf/lib/live.js";
+import { attach, Namespace } from "../../bpf/lib/live.js";
 import { frame } from "../../bpf/lib/packet.js";
 import { child, childSlot, OnParent } from "../../bpf/lib/parent.js";
 import { Baseline, most } from "../../bpf/lib/parent-cost.js";
@@ -39,7 +39,7 @@ const parentMac = "02:00:00:00:20:01";
 
 /** A parent with an address of the host's, a router there, somebody behind that, and a container on ipvlan l3. */
 class Parent {
-  #holder: ChildProcess | undefined;
+  readonly #namespace = new Namespace();
   ifindex = 0;
 
   constructor(
@@ -51,17 +51,11 @@ class Parent {
   ) {}
 
   async start(): Promise<void> {
-    const holder = spawn("unshare", ["-n", "cat"], { stdio: ["pipe", "ignore", "ignore"] });
-    this.#holder = holder;
-    const ours = readlinkSync("/proc/self/ns/net");
-    const inItsOwn = () => {
-      if (readlinkSync(`/proc/${holder.pid}/ns/net`) === ours) throw new Error("no network namespace yet");
-    };
-    await vi.waitFor(inItsOwn, { timeout: 30_000 });
+    await this.#namespace.start();
     ip(this.make);
     ip(`link set ${this.name} address ${parentMac} arp on up`);
     ip(`link add link ${this.name} name ${this.name}c type ipvlan mode l3`);
-    ip(`link set ${this.name}c netns ${holder.pid}`);
+    this.#namespace.take(`${this.name}c`);
     this.inside("ip", "link", "set", `${this.name}c`, "up");
     for (const family of FAMILIES) {
       const [link, host] = bits[family];
@@ -77,13 +71,13 @@ class Parent {
   }
 
   inside(...words: string[]): string {
-    return execFileSync("nsenter", ["-t", String(this.#holder?.pid), "-n", ...words], { encoding: "utf8" });
+    return execFileSync(...this.#namespace.entering(words), { encoding: "utf8" });
   }
 
   /** Has a socket in the container for as long as work takes, from which nobody reads. */
   async listening<T>(family: Family, work: () => T): Promise<T> {
-    const words = ["-t", String(this.#holder?.pid), "-n", tool, "hold", child[family].one, String(port)];
-    const socket = spawn("nsenter", words, { stdio: ["pipe", "pipe", "inherit"] });
+    const words = [tool, "hold", child[family].one, String(port)];
+    const socket = spawn(...this.#namespace.entering(words), { stdio: ["pipe", "pipe", "inherit"] });
     await once(socket.stdout, "data");
     const result = work();
     socket.stdin.end();
@@ -93,7 +87,7 @@ class Parent {
 
   stop(): void {
     ip(`link del ${this.name}`);
-    this.#holder?.stdin?.end();
+    this.#namespace.stop();
   }
 }
 
